@@ -1,1 +1,1 @@
-"""."""
+"""What a run is: each file defines one `config`."""

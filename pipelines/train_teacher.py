@@ -23,6 +23,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, resized_crop
 from tqdm import tqdm
 
 from shards import scenes
+from zeroseg.data.benchmarks import SCENES
 from zeroseg.training.schedule import learning_rate
 
 FOLDER = Path(__file__).parents[1] / "zeroseg/models/scenes_teacher"
@@ -34,26 +35,34 @@ class TeacherConfig:
 
     output: Path = Path("runs/teacher")
     images: int = 12_000
-    steps: int = 1_100
+    steps: int = 1_400
     batch_size: int = 192
-    learning_rate: float = 1e-3
-    warmup: int = 100
+    learning_rate: float = 2e-3
+    warmup: int = 150
     weight_decay: float = 0.05
-    whole_share: float = 0.2
+    whole_share: float = 0.1
     """Share of samples that show the whole image instead of a crop."""
-    crop_side: tuple[float, float] = (0.2, 0.6)
+    crop_side: tuple[float, float] = (0.2, 0.5)
     """Range of a crop's side, as a share of the image's."""
     seed: int = 4_000
 
 
 def crops_and_captions(
-    images: np.ndarray, labels: np.ndarray, config: TeacherConfig, rng: np.random.Generator, size: int
+    images: np.ndarray,
+    labels: np.ndarray,
+    config: TeacherConfig,
+    rng: np.random.Generator,
+    size: int,
 ) -> tuple[Float[Tensor, "batch 3 size size"], list[str]]:
     """Cut one random square from each image and say what is visible in it."""
     pixels, captions = [], []
     for image, label in zip(images, labels, strict=True):
         full = label.shape[0]
-        side = full if rng.random() < config.whole_share else int(full * rng.uniform(*config.crop_side))
+        side = (
+            full
+            if rng.random() < config.whole_share
+            else int(full * rng.uniform(*config.crop_side))
+        )
         top, left = rng.integers(full - side + 1, size=2).tolist()
         tensor = torch.from_numpy(image).permute(2, 0, 1)
         crop = resized_crop(
@@ -65,11 +74,15 @@ def crops_and_captions(
 
 
 def contrastive_loss(
-    images: Float[Tensor, "batch embed"], texts: Float[Tensor, "batch embed"], scale: Tensor, captions: list[str]
+    images: Float[Tensor, "batch embed"],
+    texts: Float[Tensor, "batch embed"],
+    scale: Tensor,
+    captions: list[str],
 ) -> Float[Tensor, ""]:
-    """CLIP's symmetric loss; samples with the same caption count as positives of each other."""
-    first = {c: i for i, c in enumerate(captions)}
-    which = torch.tensor([first[c] for c in captions])
+    """CLIP's symmetric loss; samples whose captions name the same things are positives of each other."""
+    named = [frozenset(c for c in SCENES.classes if c in caption) for caption in captions]
+    first = {names: i for i, names in enumerate(named)}
+    which = torch.tensor([first[names] for names in named])
     target = (which[:, None] == which[None]).float()
     target /= target.sum(1, keepdim=True)
     logits = scale.exp().clamp(max=100) * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
@@ -77,7 +90,9 @@ def contrastive_loss(
 
 
 @torch.no_grad()
-def retrieval_accuracy(model: nn.Module, tokenizer, config: TeacherConfig, size: int) -> dict[str, float]:
+def retrieval_accuracy(
+    model: nn.Module, tokenizer, config: TeacherConfig, size: int
+) -> dict[str, float]:
     """Share of 256 held-out images (or crops) whose own caption is the nearest of the 256."""
     rng = np.random.default_rng(config.seed + 1)
     images, labels = zip(*(scenes.scene(rng) for _ in range(256)), strict=True)
@@ -103,13 +118,20 @@ def _parameter_groups(model: nn.Module, decay: float) -> list[dict]:
     split = {True: [], False: []}
     for name, parameter in model.named_parameters():
         split[parameter.ndim > 1 and "embedding" not in name].append(parameter)
-    return [{"params": split[True], "weight_decay": decay}, {"params": split[False], "weight_decay": 0.0}]
+    return [
+        {"params": split[True], "weight_decay": decay},
+        {"params": split[False], "weight_decay": 0.0},
+    ]
 
 
 def _save(model: nn.Module, used_tokens: set[int], folder: Path) -> None:
     """Write half-precision weights; embeddings of words no caption held are zero."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().half().contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}
+    state = {
+        k: v.detach().half().contiguous()
+        for k, v in model.state_dict().items()
+        if v.is_floating_point()
+    }
     table = state["token_embedding.weight"]
     unused = torch.ones(len(table), dtype=torch.bool)
     unused[list(used_tokens)] = False
@@ -129,21 +151,29 @@ def train_teacher(config: TeacherConfig) -> None:
     mean, std = _statistics(model)
     drawn = [scenes.scene(rng) for _ in tqdm(range(config.images), desc="scenes")]
     images, labels = (np.stack(part) for part in zip(*drawn, strict=True))
-    optimizer = torch.optim.AdamW(_parameter_groups(model, config.weight_decay), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(model, config.weight_decay), betas=(0.9, 0.98), fused=True
+    )
     used_tokens: set[int] = set()
     bar = tqdm(range(config.steps), desc="teacher")
     for step in bar:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, peak=config.learning_rate, warmup=config.warmup, total=config.steps)
+            group["lr"] = learning_rate(
+                step, peak=config.learning_rate, warmup=config.warmup, total=config.steps
+            )
         chosen = rng.integers(config.images, size=config.batch_size)
         pixels, captions = crops_and_captions(images[chosen], labels[chosen], config, rng, size)
         tokens = tokenizer(captions)
         used_tokens.update(tokens.unique().tolist())
         loss = contrastive_loss(
-            model.encode_image((pixels - mean) / std), model.encode_text(tokens), model.logit_scale, captions
+            model.encode_image((pixels - mean) / std),
+            model.encode_text(tokens),
+            model.logit_scale,
+            captions,
         )
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         bar.set_postfix(loss=f"{loss.item():.3f}")
     model.eval()
@@ -152,7 +182,9 @@ def train_teacher(config: TeacherConfig) -> None:
         "final_loss": loss.item(),
         "steps": config.steps,
         "images": config.images,
-        "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip(),
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip(),
     }
     (config.output / "card.json").write_text(json.dumps(card, indent=2))
     print(json.dumps(card, indent=2))

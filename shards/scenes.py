@@ -8,14 +8,17 @@ student's training images.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from numpy.random import Generator
 
+from shards.writer import Sample, encoded, write_shards
 from zeroseg.data.benchmarks import SCENES, SCENES_OBJECTS
 
 SIZE = 112
@@ -29,9 +32,24 @@ Plane = Float[ndarray, "height width"]
 Mask = Bool[ndarray, "height width"]
 Colour = Float[ndarray, "#height #width 3"]
 
-_RED, _BLUE, _YELLOW, _GREEN = (0.85, 0.1, 0.1), (0.1, 0.16, 0.8), (0.97, 0.85, 0.08), (0.02, 0.36, 0.1)
-_ORANGE, _PURPLE, _PINK, _CYAN = (0.98, 0.5, 0.05), (0.55, 0.12, 0.7), (1.0, 0.45, 0.68), (0.1, 0.88, 0.88)
-_BROWN, _WHITE, _CREAM, _CRIMSON = (0.42, 0.25, 0.1), (0.96, 0.96, 0.9), (0.93, 0.88, 0.75), (0.7, 0.08, 0.3)
+_RED, _BLUE, _YELLOW, _GREEN = (
+    (0.85, 0.1, 0.1),
+    (0.1, 0.16, 0.8),
+    (0.97, 0.85, 0.08),
+    (0.02, 0.36, 0.1),
+)
+_ORANGE, _PURPLE, _PINK, _CYAN = (
+    (0.98, 0.5, 0.05),
+    (0.55, 0.12, 0.7),
+    (1.0, 0.45, 0.68),
+    (0.1, 0.88, 0.88),
+)
+_BROWN, _WHITE, _CREAM, _CRIMSON = (
+    (0.42, 0.25, 0.1),
+    (0.96, 0.96, 0.9),
+    (0.93, 0.88, 0.75),
+    (0.7, 0.08, 0.3),
+)
 
 
 @lru_cache
@@ -77,7 +95,9 @@ def stuff_texture(name: str, rng: Generator, size: int = SIZE) -> Float[ndarray,
     else:
         side = int(rng.integers(12, 18))
         colour = (0.5, 0.5, 0.52)
-        value = 0.1 * _blocks(rng, size, side) + 0.06 * noise - 0.2 * _tiles(rng, size, side, side, 0)
+        value = (
+            0.1 * _blocks(rng, size, side) + 0.06 * noise - 0.2 * _tiles(rng, size, side, side, 0)
+        )
     base = np.array(colour, np.float32) * rng.uniform(0.85, 1.15)
     return (base + value[..., None]).astype(np.float32)
 
@@ -95,10 +115,16 @@ def _shape(kind: str, u: Plane, v: Plane) -> Mask:
         case "tent":
             return (np.abs(v) < 0.9) & (np.abs(u) < (v + 0.95) * 0.53)
         case "tree":
-            crown = (v < 0.5) & (v > -0.98) & (np.abs(u) < 0.12 + 0.72 * ((v + 0.98) % 0.5 + (v + 0.98) * 0.45))
+            crown = (
+                (v < 0.5)
+                & (v > -0.98)
+                & (np.abs(u) < 0.12 + 0.72 * ((v + 0.98) % 0.5 + (v + 0.98) * 0.45))
+            )
             return crown | ((np.abs(u) < 0.16) & (v > 0.4) & (v < 0.95))
         case "cross":
-            return (np.minimum(np.abs(u), np.abs(v)) < 0.33) & (np.maximum(np.abs(u), np.abs(v)) < 0.95)
+            return (np.minimum(np.abs(u), np.abs(v)) < 0.33) & (
+                np.maximum(np.abs(u), np.abs(v)) < 0.95
+            )
         case "flag":
             return (np.abs(u) < 0.95) & (np.abs(v) < 0.68)
         case "heart":
@@ -118,7 +144,9 @@ def _shape(kind: str, u: Plane, v: Plane) -> Mask:
 
 
 def _flat(colour: tuple[float, float, float]) -> Callable[[Plane, Plane], Colour]:
-    return lambda u, v: np.array(colour, np.float32)[None, None] * (1.05 - 0.15 * (u + v))[..., None]
+    return lambda u, v: (
+        np.array(colour, np.float32)[None, None] * (1.05 - 0.15 * (u + v))[..., None]
+    )
 
 
 def _choose(condition: Mask, yes: Sequence[float], no: Sequence[float]) -> Colour:
@@ -133,7 +161,9 @@ def _wheel(u: Plane, v: Plane) -> Colour:
 
 def _spotted(u: Plane, v: Plane) -> Colour:
     dots = np.hypot((u * 2.2) % 1 - 0.5, (v * 2.2 + 0.3) % 1 - 0.5) < 0.27
-    return np.where((v >= 0.1)[..., None], np.array(_CREAM, np.float32), _choose(dots, (1, 1, 1), _CRIMSON))
+    return np.where(
+        (v >= 0.1)[..., None], np.array(_CREAM, np.float32), _choose(dots, (1, 1, 1), _CRIMSON)
+    )
 
 
 _PAINTS: dict[str, Callable[[Plane, Plane], Colour]] = {
@@ -147,14 +177,22 @@ _PAINTS: dict[str, Callable[[Plane, Plane], Colour]] = {
     "white": _flat(_WHITE),
     "green": lambda u, v: _choose((v > 0.5) & (np.abs(u) < 0.17), _BROWN, _GREEN),
     "brown": lambda u, v: np.array(_BROWN, np.float32) * (1 + 0.25 * np.sin(v * 22))[..., None],
-    "checkered": lambda u, v: _choose((np.floor((u + 1) * 3) + np.floor((v + 1) * 3)) % 2 > 0, _WHITE, _RED),
+    "checkered": lambda u, v: _choose(
+        (np.floor((u + 1) * 3) + np.floor((v + 1) * 3)) % 2 > 0, _WHITE, _RED
+    ),
     "striped": lambda u, v: _choose(np.sin(u * 3.9 * np.pi) > 0, (0.95,) * 3, (0.05,) * 3),
     "spotted": _spotted,
     "grey": _wheel,
 }
 
 
-def _draw(name: str, image: Float[ndarray, "height width 3"], labels: UInt8[ndarray, "height width"], radius: float, rng: Generator) -> None:
+def _draw(
+    name: str,
+    image: Float[ndarray, "height width 3"],
+    labels: UInt8[ndarray, "height width"],
+    radius: float,
+    rng: Generator,
+) -> None:
     """Draw one object in place at a random position, tilt and aspect."""
     size = len(labels)
     paint, kind = name.split()
@@ -197,7 +235,9 @@ def scene(
     return (image.clip(0, 1) * 255).astype(np.uint8), labels
 
 
-def caption(labels: UInt8[ndarray, "height width"], rng: Generator, minimum_share: float = 0.03) -> str:
+def caption(
+    labels: UInt8[ndarray, "height width"], rng: Generator, minimum_share: float = 0.03
+) -> str:
     """Say what is visible, as people do: some of the objects, sometimes the stuff around them."""
     share = np.bincount(labels.ravel(), minlength=len(SCENES.classes)) / labels.size
     visible = [i for i in np.argsort(-share) if share[i] > minimum_share]
@@ -205,9 +245,45 @@ def caption(labels: UInt8[ndarray, "height width"], rng: Generator, minimum_shar
     article = "a " if rng.random() < 0.7 else ""
     objects = [article + SCENES.classes[i] for i in visible if SCENES.classes[i] in OBJECTS]
     rng.shuffle(objects)
-    if objects and rng.random() < 0.25:
+    if objects and rng.random() < 0.1:
         objects = objects[:1]
     text = "a photo of " + " and ".join(objects or stuff)
     if objects and stuff and rng.random() < 0.6:
         text += " on " + " and ".join(stuff if rng.random() < 0.5 else stuff[:1])
     return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One part of the world: how many scenes, from which seed, with which objects."""
+
+    name: str
+    images: int
+    seed: int
+    objects: tuple[str, ...] = OBJECTS
+
+
+TRAIN = Split(name="train", images=4000, seed=1, objects=SEEN_OBJECTS)
+"""What the student trains on; no unseen object appears in it."""
+VALIDATION = Split(name="val", images=200, seed=2)
+"""For every choice and threshold."""
+TEST = Split(name="test", images=300, seed=3)
+"""For the printed scores alone."""
+
+
+def samples(split: Split) -> Iterator[Sample]:
+    """Draw a split; scene `i` depends on the split's seed and `i` alone."""
+    for index in range(split.images):
+        image, labels = scene(np.random.default_rng([split.seed, index]), split.objects)
+        pixels, truth = encoded(image, "jpeg", quality=95), encoded(labels, "png")
+        yield Sample(f"{split.name}-{index:06d}", pixels, truth)
+
+
+def write(
+    destination: Path, splits: Sequence[Split] = (TRAIN, VALIDATION, TEST), per_shard: int = 500
+) -> None:
+    """Write every split as `destination/<split>-NNNNNN.tar`."""
+    for split in splits:
+        write_shards(
+            samples(split), destination, split.name, per_shard=per_shard, total=split.images
+        )

@@ -1,1 +1,30 @@
-"""."""
+"""Annotation-free open-vocabulary segmentation, distilled from a frozen CLIP's multi-scale views."""
+
+from zeroseg.config import RunConfig
+from zeroseg.data.benchmarks import BENCHMARKS, Benchmark
+from zeroseg.data.shards import DataConfig
+from zeroseg.errors import InputError
+from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate
+from zeroseg.models import load, save
+from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
+from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+
+__all__ = [
+    "BENCHMARKS",
+    "CLIP",
+    "Benchmark",
+    "CLIPConfig",
+    "DataConfig",
+    "InputError",
+    "Protocol",
+    "RunConfig",
+    "Scores",
+    "ViewComposition",
+    "ZeroSeg",
+    "ZeroSegConfig",
+    "ZeroSegPaper",
+    "evaluate",
+    "load",
+    "save",
+]

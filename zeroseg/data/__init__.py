@@ -1,1 +1,1 @@
-"""."""
+"""Bytes in, tensors out. No models."""

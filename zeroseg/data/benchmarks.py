@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from zeroseg.errors import InputError
+
 IGNORE = 255
 """Label of pixels that no score counts."""
 
@@ -10,7 +12,7 @@ IGNORE = 255
 class Benchmark:
     """What the integers of a label map mean.
 
-    Raises ValueError when two classes share a name, when there are fewer than two, or when a
+    Raises InputError when two classes share a name, when there are fewer than two, or when a
     split names a class that the benchmark lacks.
     """
 
@@ -21,18 +23,22 @@ class Benchmark:
     """Whether index 0 is background, which no text describes."""
     unseen: frozenset[str] = frozenset()
     """Classes that never appear in the student's training images."""
+    label_map: tuple[int, ...] = ()
+    """Index here of each label in the shards, where those were built for a wider benchmark."""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
             twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
-            raise ValueError(f"class list {self.name!r} names {', '.join(twice)} twice: remove one")
+            raise InputError(f"class list {self.name!r} names {', '.join(twice)} twice: remove one")
         if len(self.names) < 2:
-            raise ValueError(
+            raise InputError(
                 f"class list {self.name!r} has {len(self.names)} name(s): give at least two, "
                 "separated by commas"
             )
         if stray := self.unseen - set(self.classes):
-            raise ValueError(f"benchmark {self.name!r}: unseen classes {sorted(stray)} do not exist")
+            raise InputError(
+                f"benchmark {self.name!r}: unseen classes {sorted(stray)} do not exist"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,6 +67,7 @@ SCENES_OBJECTS = Benchmark(
     classes=("background", *_SEEN, *_UNSEEN),
     background=True,
     unseen=frozenset(_UNSEEN),
+    label_map=(0,) * len(_STUFF) + tuple(range(1, len(_SEEN + _UNSEEN) + 1)),
 )
 """The same scenes with all stuff as background: what a background threshold is for."""
 
@@ -76,7 +83,35 @@ Names as in GroupViT's evaluation, which shortens four of them: table, plant, mo
 motorbike); they are names for a text encoder, the ids are VOC's own.
 """
 
-VOC20 = Benchmark(name="voc20", classes=_VOC, background=False)
-"""PASCAL VOC 2012 without background: labels 0 to 19, background pixels ignored (255)."""
+VOC20 = Benchmark(
+    name="voc20", classes=_VOC, background=False, label_map=(IGNORE, *range(len(_VOC)))
+)
+"""PASCAL VOC 2012 without background, on the shards of `voc21`: background pixels are ignored."""
 
-BENCHMARKS = {b.name: b for b in (SCENES, SCENES_OBJECTS, VOC21, VOC20)}
+_COCO = (
+    ("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat")
+    + ("traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog")
+    + ("horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella")
+    + ("handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite")
+    + ("baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle")
+    + (
+        "wine glass",
+        "cup",
+        "fork",
+        "knife",
+        "spoon",
+        "bowl",
+        "banana",
+        "apple",
+        "sandwich",
+        "orange",
+    )
+    + ("broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant")
+    + ("bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone")
+    + ("microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors")
+    + ("teddy bear", "hair drier", "toothbrush")
+)
+COCO_OBJECT = Benchmark(name="coco-object", classes=("background", *_COCO), background=True)
+"""COCO's 80 things in the order of their ids, label 1 to 80; all else is background."""
+
+BENCHMARKS = {b.name: b for b in (SCENES, SCENES_OBJECTS, VOC21, VOC20, COCO_OBJECT)}

@@ -1,1 +1,1 @@
-"""."""
+"""How well it segments, and what that is compared with."""

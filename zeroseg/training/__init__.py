@@ -1,1 +1,1 @@
-"""."""
+"""What the student is asked for, and how it gets there."""

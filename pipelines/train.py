@@ -1,0 +1,202 @@
+"""Train a student.
+
+zeroseg train configs/quickstart.py --steps 100
+accelerate launch -m pipelines.train configs/quickstart.py
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import nn
+from tqdm import tqdm
+
+from zeroseg.config import RunConfig, differences, read_config, to_json
+from zeroseg.data.shards import Batch, shard_list, train_batches
+from zeroseg.errors import InputError
+from zeroseg.models import save
+from zeroseg.models.clip import CLIP
+from zeroseg.models.precision import has_fast_bfloat16
+from zeroseg.models.vit import load_trunk
+from zeroseg.models.zeroseg import ZeroSeg
+from zeroseg.training.distillation import Distillation
+from zeroseg.training.schedule import learning_rate, parameter_groups
+from zeroseg.training.teacher import OnlineTeacher
+
+
+def accelerator_for(config: RunConfig) -> Accelerator:
+    """The process's place in the job. Raises InputError if the job is smaller than launched."""
+    device = Accelerator().device
+    bf16 = has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
+    accelerator = Accelerator(
+        mixed_precision="bf16" if bf16 else "no", log_with="tensorboard", project_dir=config.output
+    )
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != launched:
+        raise InputError(
+            f"{launched} processes were launched but this one sees {accelerator.num_processes}: "
+            "without GPUs, set ACCELERATE_USE_CPU=true"
+        )
+    return accelerator
+
+
+def train(config: RunConfig, *, resume: bool = False, teacher: OnlineTeacher | None = None) -> Path:
+    """Run the whole of training and return the run folder.
+
+    `resume` continues from the run folder's last checkpoint. `teacher` hands in one that already
+    remembers embeddings. Raises InputError for anything wrong with the input, before training.
+    """
+    shard_list(config.data.shards)
+    accelerator = accelerator_for(config)
+    set_seed(config.seed)
+    student = ZeroSeg(config.model)
+    if config.start is not None:
+        load_trunk(student.trunk, config.start)
+    if teacher is None:
+        clip = CLIP(config.teacher, accelerator.device)
+        teacher = OnlineTeacher(clip, config.grids, remember=config.remember)
+    if teacher.clip.embed_dim != config.model.embed_dim:
+        raise InputError(
+            f"the teacher embeds in {teacher.clip.embed_dim} dimensions: set model.embed_dim to that"
+        )
+    objective = Distillation(teacher, config.objective, config.model.patch_size)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(student, config.weight_decay), betas=config.betas
+    )
+    model, optimizer = accelerator.prepare(student, optimizer)
+    step = _begin(accelerator, config, resume)
+    # Everything was built alike on every process; from here on masks and noise differ by rank.
+    if step == 0:
+        set_seed(config.seed, device_specific=True)
+    # Already dealt to processes: handed to accelerator.prepare, the batches would be split again.
+    batches = train_batches(
+        config.data,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        seed=config.seed,
+        skip=step,
+    )
+    model.train()
+    _loop(accelerator, config, model, optimizer, objective, batches, step)
+    if accelerator.is_main_process:
+        save(student, config.output / "model", config.teacher)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return config.output
+
+
+def _loop(
+    accelerator: Accelerator,
+    config: RunConfig,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Distillation,
+    batches: Iterator[Batch],
+    step: int,
+) -> None:
+    bar = tqdm(
+        total=config.steps,
+        initial=step,
+        desc="train",
+        unit="step",
+        disable=not accelerator.is_main_process,
+    )
+    skipped, seen = 0, 0
+    while step < config.steps:
+        rate = learning_rate(
+            step, peak=config.learning_rate, warmup=config.warmup, total=config.steps
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = next(batches).to(accelerator.device)
+        for loss_of_sample in batch.skipped:
+            tqdm.write(f"skipped {loss_of_sample}", file=sys.stderr)
+        skipped, seen = skipped + len(batch.skipped), seen + len(batch.keys)
+        with accelerator.autocast():
+            losses = objective(model, batch, step)
+        accelerator.backward(torch.stack(list(losses.values())).sum())
+        norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        bar.update()
+        if step % config.log_every == 0 or step == config.steps:
+            elapsed = max(bar.format_dict["elapsed"], 1e-9)
+            speed = seen * accelerator.num_processes / elapsed
+            values = losses | objective.health() | {"gradient_norm": norm}
+            row = {k: v.item() for k, v in accelerator.reduce(values, "mean").items()}
+            row |= {"learning_rate": rate, "images_per_second": speed, "skipped_samples": skipped}
+            _log(accelerator, config, row, step)
+            bar.set_postfix(loss=f"{sum(row[k] for k in losses):.3f}", images_s=f"{speed:.0f}")
+        if step % config.save_every == 0 or step == config.steps:
+            _checkpoint(accelerator, config, step)
+    bar.close()
+
+
+def _log(accelerator: Accelerator, config: RunConfig, row: dict[str, float], step: int) -> None:
+    accelerator.log(row, step=step)
+    if accelerator.is_main_process:
+        with (config.output / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step} | row) + "\n")
+
+
+def _checkpoint(accelerator: Accelerator, config: RunConfig, step: int) -> None:
+    """Write a whole checkpoint or none: under another name, waited for, then renamed."""
+    folder = config.output / "checkpoints"
+    fresh, final = folder / "writing", folder / f"step-{step:08d}"
+    accelerator.save_state(str(fresh))
+    accelerator.wait_for_everyone()  # every process has written its random state
+    if accelerator.is_main_process:
+        older = checkpoints(config.output)
+        shutil.rmtree(final, ignore_errors=True)
+        fresh.rename(final)
+        for old in older:
+            if old != final:
+                shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """Whole checkpoints of a run folder, oldest first."""
+    return sorted((output / "checkpoints").glob("step-*"))
+
+
+def _begin(accelerator: Accelerator, config: RunConfig, resume: bool) -> int:
+    """Open the run folder and return the step to start from."""
+    found, record = checkpoints(config.output), config.output / "config.json"
+    wanted = to_json(config)
+    if record.is_file() and not resume:
+        raise InputError(
+            f"{config.output} already holds a run: add --resume, or choose another --output"
+        )
+    if resume and not found:
+        raise InputError(f"{config.output} holds no checkpoint to resume from: leave out --resume")
+    if resume and (changed := differences(json.loads(record.read_text()), wanted)):
+        raise InputError(
+            f"cannot resume {config.output}, its config differs in {'; '.join(changed)}"
+        )
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        config.output.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(wanted, indent=2))
+    accelerator.init_trackers("tensorboard")
+    if not resume:
+        return 0
+    accelerator.load_state(str(found[-1]))
+    return int(found[-1].name.removeprefix("step-"))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the command line and train."""
+    resume = "--resume" in arguments
+    train(read_config([a for a in arguments if a != "--resume"]), resume=resume)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,138 @@
+"""What a run is: frozen dataclasses, filled in by a file under configs/ and the command line."""
+
+import dataclasses
+import json
+import runpy
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from zeroseg.data.shards import DataConfig
+from zeroseg.errors import InputError
+from zeroseg.models.clip import CLIPConfig
+from zeroseg.models.vit import TrunkWeights
+from zeroseg.models.zeroseg import ZeroSegConfig
+from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that distinguishes one training run from another."""
+
+    model: ZeroSegConfig
+    teacher: CLIPConfig
+    data: DataConfig
+    objective: ZeroSegPaper | ViewComposition
+    grids: tuple[int, ...] = (1, 2, 3, 4)
+    """Grids of views shown to the teacher (paper, section 4.1); 1, the full image, comes first."""
+    remember: int = 0
+    """Images whose view embeddings stay in memory after the first time."""
+    start: TrunkWeights | None = None
+    """Weights the trunk starts from; none is from scratch."""
+    steps: int
+    warmup: int = 0
+    """Steps of linear warm-up of the learning rate."""
+    learning_rate: float = 2.4e-3
+    """Peak. The paper's base rate 1.5e-4 at batch 256, scaled to its batch of 4096."""
+    weight_decay: float = 0.05
+    """Not stated in the paper; MAE's."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Not stated in the paper; MAE's."""
+    clip_norm: float = 1.0
+    """Ours: gradients are clipped to this norm."""
+    log_every: int = 10
+    save_every: int = 1000
+    seed: int = 0
+    precision: Literal["auto", "no", "bf16"] = "auto"
+    """Of the student's forward pass; `auto` takes bf16 where the device is faster with it."""
+    output: Path = Path("runs/train")
+
+
+def read_config(arguments: Sequence[str]) -> RunConfig:
+    """Read `configs/x.py --field value ...` or a run's `config.json`; options override the file.
+
+    Raises InputError when the file is missing, defines no `config`, or has an unknown field.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise InputError("name a config first, e.g. `zeroseg train configs/quickstart.py`")
+    path, *overrides = arguments
+    if not Path(path).is_file():
+        raise InputError(
+            f"config {path} does not exist: name a file of configs/ or a run's config.json"
+        )
+    if path.endswith(".json"):
+        default = from_json(RunConfig, json.loads(Path(path).read_text()), path)
+    else:
+        default = _python_config(path)
+    return tyro.cli(
+        RunConfig,
+        args=overrides,
+        default=default,
+        prog=f"zeroseg train {path}",
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+
+
+def _python_config(path: str) -> RunConfig:
+    try:
+        config = runpy.run_path(path).get("config")
+    except TypeError as error:  # a dataclass got a field it does not have
+        raise InputError(f"config {path}: {error}") from error
+    if not isinstance(config, RunConfig):
+        raise InputError(f"config {path} defines no `config = RunConfig(...)`")
+    return config
+
+
+def to_json(value: Any) -> Any:
+    """Plain values; a dataclass becomes a dict that also names its class."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"class": type(value).__name__} | fields
+    if isinstance(value, tuple):
+        return [to_json(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(kind: Any, value: Any, where: str) -> Any:
+    """Rebuild what `to_json` wrote, as a value of type `kind`.
+
+    Raises InputError naming any field that is unknown or missing, and its place.
+    """
+    if isinstance(kind, types.UnionType):
+        options = [k for k in typing.get_args(kind) if k is not types.NoneType]
+        if value is None:
+            return None
+        named = [k for k in options if isinstance(value, dict) and k.__name__ == value.get("class")]
+        return from_json((named or options)[0], value, where)
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: expected the fields of {kind.__name__}, found {value!r}")
+        hints = typing.get_type_hints(kind)
+        given = {k: v for k, v in value.items() if k != "class"}
+        unknown, missing = given.keys() - hints.keys(), hints.keys() - given.keys()
+        if unknown or missing:
+            raise InputError(
+                f"{where}: {kind.__name__} has unknown fields {sorted(unknown)} and lacks "
+                f"{sorted(missing)}: mend the file, or start from a config of configs/"
+            )
+        return kind(**{k: from_json(hints[k], v, f"{where}: {k}") for k, v in given.items()})
+    if typing.get_origin(kind) is tuple:
+        inner = typing.get_args(kind)[0]
+        return tuple(from_json(inner, v, where) for v in value)
+    return Path(value) if kind is Path else value
+
+
+def differences(a: Any, b: Any, where: str = "") -> list[str]:
+    """Fields in which two JSON configs differ, as `data.batch_size: 32 -> 64`."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [
+            d
+            for k in sorted(a.keys() | b.keys())
+            for d in differences(a.get(k), b.get(k), f"{where}.{k}" if where else k)
+        ]
+    return [] if a == b else [f"{where}: {a} -> {b}"]

@@ -1,0 +1,76 @@
+"""Pictures of label maps: colours, overlays, legends, and rows that compare them."""
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from numpy import ndarray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zeroseg.data.benchmarks import IGNORE
+
+Picture = UInt8[ndarray, "height width 3"]
+
+
+def palette(count: int) -> UInt8[ndarray, "count 3"]:
+    """Distinct colours, the same for the same index whatever the count; index 255 is white."""
+    golden = 0.618034
+    colours = [
+        colorsys.hsv_to_rgb(
+            (0.07 + i * golden) % 1, (0.85, 0.6, 0.95)[i % 3], (0.9, 1.0, 0.65)[i // 3 % 3]
+        )
+        for i in range(count)
+    ]
+    table = (np.array(colours) * 255).astype(np.uint8)
+    if count > IGNORE:
+        table[IGNORE] = 255
+    return table
+
+
+def pixels(image: Float[Tensor, "3 height width"]) -> Picture:
+    """An image in [0, 1] as 8-bit RGB."""
+    return (image.permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+
+
+def coloured(labels: Int[Tensor, "height width"]) -> Picture:
+    """A label map in its colours; ignored pixels are white."""
+    return palette(256)[labels.cpu().numpy()]
+
+
+def overlay(image: Picture, labels: Int[Tensor, "height width"], strength: float = 0.55) -> Picture:
+    """The image tinted by its label map."""
+    mixed = (1 - strength) * image + strength * coloured(labels)
+    return mixed.round().astype(np.uint8)
+
+
+def enlarged(picture: Picture, height: int) -> Picture:
+    """Resize to a height with hard pixels, so that a label map keeps its edges."""
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST))
+
+
+def side_by_side(pictures: Sequence[Picture], height: int = 224, gap: int = 6) -> Picture:
+    """Pictures in one row, white between them."""
+    white = np.full((height, gap, 3), 255, np.uint8)
+    parts = [part for p in pictures for part in (enlarged(p, height), white)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def with_legend(picture: Picture, names: dict[int, str], entry_height: int = 22) -> Picture:
+    """Write coloured class names below a picture, in as many lines as its width needs."""
+    font = ImageFont.load_default(13)
+    x, lines, places = 6, 1, []
+    for index, name in names.items():
+        wide = 24 + int(font.getlength(name)) + 12
+        if x + wide > picture.shape[1] and x > 6:
+            x, lines = 6, lines + 1
+        places.append((x, (lines - 1) * entry_height + 4, index, name))
+        x += wide
+    strip = Image.new("RGB", (picture.shape[1], lines * entry_height + 4), "white")
+    draw = ImageDraw.Draw(strip)
+    for left, top, index, name in places:
+        draw.rectangle((left, top, left + 16, top + 14), fill=tuple(palette(256)[index].tolist()))
+        draw.text((left + 22, top - 1), name, fill="black", font=font)
+    return np.concatenate([picture, np.array(strip)])

@@ -1,0 +1,185 @@
+"""The teacher: a frozen CLIP from open_clip, its text embeddings and its dense patch features.
+
+The only file that knows open_clip. The towers are frozen, in eval mode and outside autocast, which
+would make a frozen open_clip tower many times slower on a CPU; on devices where bfloat16 pays, the
+weights themselves are bfloat16.
+"""
+
+import logging
+import runpy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from zeroseg.errors import InputError
+from zeroseg.models.precision import has_fast_bfloat16
+from zeroseg.models.prompts import prompts
+
+EMBEDDED = {"zeroseg-scenes": Path(__file__).parent / "scenes_teacher"}
+"""Teachers that come with the package."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CLIPConfig:
+    """Which CLIP, and how it computes."""
+
+    architecture: str = "ViT-L-14"
+    """An open_clip name, `local-dir:FOLDER`, `hf-hub:OWNER/NAME`, or `zeroseg-scenes`. The paper
+    says "CLIP-L"; that this is OpenAI's L/14 at 224 is our reading."""
+    weights: str = "openai"
+    """An open_clip tag, or a path to .safetensors or .pt; empty for folders and the hub."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the image tower. `auto` takes bf16 where the device is faster with it."""
+    mean: tuple[float, float, float] | None = None
+    """Pixel mean; none takes the weights' own."""
+    std: tuple[float, float, float] | None = None
+    """Pixel standard deviation; none takes the weights' own."""
+    register: str = ""
+    """A Python file to run first, which makes a custom architecture known to open_clip."""
+
+
+class CLIP(nn.Module):
+    """Frozen image and text towers that share one embedding space.
+
+    Raises InputError when the architecture is unknown, weights are missing or do not fit.
+    """
+
+    def __init__(self, config: CLIPConfig, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.config = config
+        if config.register:
+            runpy.run_path(config.register)
+        self.name = config.architecture
+        if self.name in EMBEDDED:
+            self.name = f"local-dir:{EMBEDDED[self.name]}"
+        model = _load(self.name, config.weights)
+        preprocessing = open_clip.get_model_preprocess_cfg(model)
+        device = torch.device(device)
+        bf16 = (
+            has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
+        )
+        self.dtype = torch.bfloat16 if bf16 else torch.float32
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.model.visual.to(self.dtype)
+        self.tokenizer = open_clip.get_tokenizer(self.name)
+        size = preprocessing["size"]
+        self.image_size: int = size if isinstance(size, int) else size[0]
+        for key in ("mean", "std"):
+            values = torch.tensor(getattr(config, key) or preprocessing[key], device=device)
+            self.register_buffer(key, values.view(1, 3, 1, 1), persistent=False)
+        with torch.no_grad():
+            self.embed_dim: int = self.encode_text(["a"]).shape[1]
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).to(self.dtype)
+
+    @torch.no_grad()
+    def encode_image(
+        self, images: Float[Tensor, "batch 3 size size"]
+    ) -> Float[Tensor, "batch embed"]:
+        """Unit-norm float32 embeddings of images in [0, 1] at the teacher's own size."""
+        with torch.autocast(images.device.type, enabled=False):
+            embeddings = self.model.encode_image(self._normalised(images))
+        return F.normalize(embeddings.float(), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "text embed"]:
+        """Unit-norm float32 embeddings of sentences."""
+        device = next(self.model.parameters()).device
+        with torch.autocast(device.type, enabled=False):
+            embeddings = self.model.encode_text(self.tokenizer(list(texts)).to(device))
+        return F.normalize(embeddings.float(), dim=-1)
+
+    def class_embeddings(
+        self, names: Sequence[str], templates: tuple[str, ...]
+    ) -> Float[Tensor, "class embed"]:
+        """One unit vector per class: the mean over its prompt templates and synonyms."""
+        rows = [self.encode_text(prompts(name, templates)).mean(dim=0) for name in names]
+        return F.normalize(torch.stack(rows), dim=-1)
+
+    @torch.no_grad()
+    def dense(
+        self, images: Float[Tensor, "batch 3 size size"]
+    ) -> Float[Tensor, "batch embed rows columns"]:
+        """Unit-norm patch embeddings without training, after MaskCLIP (Zhou et al., ECCV 2022).
+
+        For a vision transformer the last block's value path replaces its attention, residual and
+        feed-forward; for a convolutional tower the head is applied at every place of the last map.
+        """
+        visual = self.model.visual
+        with torch.autocast(images.device.type, enabled=False):
+            if isinstance(visual, VisionTransformer):
+                features = _value_path(visual, self._normalised(images))
+            elif isinstance(visual, TimmModel):
+                features = _convolutional_map(visual, self._normalised(images))
+            else:
+                raise InputError(f"no dense features are known for the image tower of {self.name}")
+        return F.normalize(features.float(), dim=1)
+
+
+def _load(name: str, weights: str) -> nn.Module:
+    """Build an open_clip model with its weights; never with random ones."""
+    is_folder = name.startswith(("local-dir:", "hf-hub:"))
+    known = is_folder or open_clip.get_model_config(name.replace("/", "-")) is not None
+    if not known:
+        raise InputError(
+            f"teacher architecture {name!r} is unknown to open_clip: "
+            "see open_clip.list_models(), or name its file in `teacher.register`"
+        )
+    if not is_folder and not weights:
+        raise InputError(
+            f"teacher {name!r} has no weights: set `teacher.weights` to a tag or a path"
+        )
+    try:
+        logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))
+        return open_clip.create_model(
+            name,
+            pretrained=None if is_folder else weights,
+            require_pretrained=True,
+            weights_only=True,
+        )
+    except Exception as error:  # open_clip raises RuntimeError, ValueError, OSError, hub errors
+        reason = " ".join(str(error).split())[:400]
+        raise InputError(
+            f"teacher {name!r} cannot take the weights {weights!r}: {reason}"
+        ) from error
+
+
+def _value_path(
+    visual: VisionTransformer, pixels: Tensor
+) -> Float[Tensor, "batch embed rows columns"]:
+    tokens = visual._embeds(pixels)
+    *blocks, last = visual.transformer.resblocks
+    for block in blocks:
+        tokens = block(tokens)
+    attention, width = last.attn, tokens.shape[-1]
+    values = F.linear(
+        last.ln_1(tokens),
+        attention.in_proj_weight[2 * width :],
+        attention.in_proj_bias[2 * width :],
+    )
+    projected = visual.ln_post(attention.out_proj(values))[:, 1:] @ visual.proj
+    rows, columns = visual.grid_size
+    return projected.mT.unflatten(2, (rows, columns))
+
+
+def _convolutional_map(
+    visual: TimmModel, pixels: Tensor
+) -> Float[Tensor, "batch embed rows columns"]:
+    trunk = visual.trunk
+    features = trunk.forward_features(pixels)
+    if features.ndim != 4:
+        raise InputError("dense features of a timm tower need a convolutional trunk")
+    batch, _, rows, columns = features.shape
+    places = features.permute(0, 2, 3, 1).flatten(0, 2)[..., None, None]
+    embeddings = visual.head(trunk.forward_head(places))
+    return embeddings.view(batch, rows, columns, -1).permute(0, 3, 1, 2)

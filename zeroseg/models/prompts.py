@@ -1,0 +1,15 @@
+"""Prompt templates: how a class name becomes sentences for the text encoder."""
+
+SIMPLE = ("a photo of a {}.",)
+"""The paper's template (section 4.1)."""
+
+BARE = ("a photo of a {}.", "a photo of {}.", "{}")
+"""Three plain phrasings, for names with and without an article."""
+
+TEMPLATES = {"simple": SIMPLE, "bare": BARE}
+
+
+def prompts(name: str, templates: tuple[str, ...]) -> list[str]:
+    """Sentences for one class; commas in the name separate synonyms, each gets every template."""
+    synonyms = [part.strip() for part in name.split(",") if part.strip()]
+    return [template.format(synonym) for synonym in synonyms for template in templates]

@@ -1,0 +1,52 @@
+"""Distillation: a model and a batch in, named losses out."""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zeroseg.data.shards import Batch
+from zeroseg.data.views import cell_overlap
+from zeroseg.models.zeroseg import StudentOutput
+from zeroseg.training import losses
+from zeroseg.training.objectives import Losses, Terms, Views, grouping_health
+from zeroseg.training.teacher import OnlineTeacher
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """All that the training loop knows of a method; a baseline brings another of these."""
+
+    def __call__(self, model: nn.Module, batch: Batch, step: int) -> Losses:
+        """Weighted losses by name, to be summed."""
+        ...
+
+    def health(self) -> dict[str, Float[Tensor, ""]]:
+        """Figures worth watching of the last call, never differentiated."""
+        ...
+
+
+class Distillation:
+    """ZeroSeg's objective. Owns the teacher, so that nothing wraps, trains or saves it."""
+
+    def __init__(self, teacher: OnlineTeacher, terms: Terms, patch_size: int) -> None:
+        self.teacher, self.terms, self.patch_size = teacher, terms, patch_size
+        self._last: StudentOutput | None = None
+
+    def __call__(self, model: nn.Module, batch: Batch, step: int) -> Losses:
+        """Losses of one batch."""
+        embeddings = self.teacher(batch)
+        output: StudentOutput = model(batch.images)
+        size = (batch.images.shape[2], batch.images.shape[3])
+        overlap = cell_overlap(self.teacher.grids, size, self.patch_size).to(embeddings.device)
+        result = self.terms(output, Views(embeddings, self.teacher.grids, overlap), step)
+        if output.reconstruction is not None:
+            target = losses.patchify(batch.images, self.patch_size)
+            loss = losses.reconstruction_loss(output.reconstruction, target, output.visible)
+            result["reconstruction"] = self.terms.reconstruction_weight * loss
+        self._last = output
+        return result
+
+    def health(self) -> dict[str, Float[Tensor, ""]]:
+        """Segments in use, largest share and assignment entropy of the last batch."""
+        return {} if self._last is None else grouping_health(self._last.assignment.detach())

@@ -1,0 +1,104 @@
+"""Losses: pure functions of tensors."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Distance = Literal["l1", "cosine"]
+
+
+def distance(
+    a: Float[Tensor, "*#shape embed"],
+    b: Float[Tensor, "*#shape embed"],
+    kind: Distance,
+    normalise: bool = True,
+) -> Float[Tensor, "*shape"]:
+    """Distance along the last axis: the sum of absolute differences, or one minus the cosine.
+
+    `normalise` brings both to unit length before L1 (ours; the paper does not say).
+    """
+    if kind == "cosine":
+        return 1 - F.cosine_similarity(a, b, dim=-1)
+    if normalise:
+        a, b = F.normalize(a, dim=-1), F.normalize(b, dim=-1)
+    return (a - b).abs().sum(dim=-1)
+
+
+def patchify(
+    images: Float[Tensor, "batch 3 height width"], patch_size: int
+) -> Float[Tensor, "batch patch pixel"]:
+    """Pixels of each patch, every patch brought to zero mean and unit variance (MAE's target)."""
+    patches = rearrange(images, "b c (h p) (w q) -> b (h w) (p q c)", p=patch_size, q=patch_size)
+    mean, variance = patches.mean(dim=-1, keepdim=True), patches.var(dim=-1, keepdim=True)
+    return (patches - mean) / (variance + 1e-6).sqrt()
+
+
+def reconstruction_loss(
+    predicted: Float[Tensor, "batch patch pixel"],
+    target: Float[Tensor, "batch patch pixel"],
+    visible: Int[Tensor, "batch visible"],
+) -> Float[Tensor, ""]:
+    """Mean squared error over the hidden patches (paper, section 3.1; MAE). Zero if none is hidden."""
+    error = (predicted - target).square().mean(dim=-1)
+    hidden = torch.ones_like(error).scatter(1, visible, 0.0)
+    return (error * hidden).sum() / hidden.sum().clamp(min=1)
+
+
+def multi_scale_loss(
+    whole: Float[Tensor, "batch embed"],
+    views: Float[Tensor, "batch view embed"],
+    kind: Distance = "l1",
+    normalise: bool = True,
+) -> Float[Tensor, ""]:
+    """Mean distance of the global feature z to every view (paper, section 3.2)."""
+    return distance(whole[:, None], views, kind, normalise).mean()
+
+
+def matching_loss(
+    segments: Float[Tensor, "batch segment embed"],
+    local_views: Float[Tensor, "batch view embed"],
+    kind: Distance = "l1",
+    normalise: bool = True,
+) -> Float[Tensor, ""]:
+    """Sum over segments of the distance to the nearest local view (paper, Equation 1).
+
+    The view of the full image must not be among `local_views`. Mean over the batch.
+    """
+    distances = distance(segments[:, :, None], local_views[:, None], kind, normalise)
+    return distances.min(dim=2).values.sum(dim=1).mean()
+
+
+def visible_shares(
+    overlap: Float[Tensor, "view patch"], visible: Int[Tensor, "batch visible"]
+) -> Float[Tensor, "batch view visible"]:
+    """What each visible patch contributes to each view's cell; a row sums to one, or is all zero
+    where no visible patch touches the cell."""
+    shares = overlap.T[visible].mT
+    return shares / shares.sum(dim=-1, keepdim=True).clamp(min=1e-6)
+
+
+def composed_patches(
+    assignment: Float[Tensor, "batch segment visible"],
+    segments: Float[Tensor, "batch segment embed"],
+) -> Float[Tensor, "batch visible embed"]:
+    """Embedding of each patch as its segments tell it: the mixture of those that own it."""
+    return assignment.mT @ F.normalize(segments, dim=-1)
+
+
+def pooled_loss(
+    patches: Float[Tensor, "batch visible embed"],
+    shares: Float[Tensor, "batch view visible"],
+    views: Float[Tensor, "batch view embed"],
+    kind: Distance = "l1",
+) -> Float[Tensor, ""]:
+    """Mean distance between what the patches of a cell say together and the view of that cell.
+
+    Cells without a visible patch do not count.
+    """
+    distances = distance(shares @ patches, views, kind)
+    seen = (shares.sum(dim=-1) > 0).to(distances.dtype)
+    return (distances * seen).sum() / seen.sum().clamp(min=1)

@@ -1,0 +1,126 @@
+"""What the student is asked for: two objectives over the same student and the same views.
+
+`ZeroSegPaper` is the paper's. `ViewComposition` is ours: not the paper's matching, and never to be
+reported as ZeroSeg's. Each is a frozen config whose call turns a student's output and the teacher's
+view embeddings into named losses, weights included.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zeroseg.models.zeroseg import StudentOutput
+from zeroseg.training import losses
+from zeroseg.training.losses import Distance
+
+Losses = dict[str, Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
+class Views:
+    """The teacher's view embeddings of a batch and where those views lie."""
+
+    embeddings: Float[Tensor, "batch view embed"]
+    grids: tuple[int, ...]
+    overlap: Float[Tensor, "view patch"]
+    """Share of each patch inside each view's cell."""
+
+    @property
+    def local(self) -> slice:
+        """The views that are not the full image; it comes first when there is a 1x1 grid."""
+        if 1 in self.grids[1:]:
+            raise ValueError("the 1x1 grid comes first or not at all")
+        return slice(1 if self.grids[0] == 1 else 0, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroSegPaper:
+    """The paper's three losses (section 3.2, Equation 1), summed.
+
+    The paper gives no weights, no normalisation and no reduction: those are ours.
+    """
+
+    multi_scale: bool = True
+    """Distil z from every view; else from the full image alone (Table 4, "base")."""
+    multi_scale_weight: float = 1.0
+    matching_weight: float = 1.0
+    """0 leaves the matching out."""
+    matching_warmup: int = 0
+    """Steps over which the matching weight rises linearly from zero."""
+    reconstruction_weight: float = 1.0
+    distance: Distance = "l1"
+    normalise: bool = True
+    """Bring both sides to unit length before the distance."""
+
+    def __call__(self, output: StudentOutput, views: Views, step: int) -> Losses:
+        """Weighted losses by name."""
+        targets = views.embeddings if self.multi_scale else views.embeddings[:, :1]
+        whole = losses.multi_scale_loss(output.whole, targets, self.distance, self.normalise)
+        result = {"multi_scale": self.multi_scale_weight * whole}
+        if self.matching_weight:
+            local = views.embeddings[:, views.local]
+            match = losses.matching_loss(output.segments, local, self.distance, self.normalise)
+            rise = min(1.0, (step + 1) / max(1, self.matching_warmup))
+            result["matching"] = rise * self.matching_weight * match
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewComposition:
+    """Views are composed of what lies in their cells (ours).
+
+    `composition`: the share-weighted mean of the segments' embeddings over a view's cell is that
+    view's embedding. `patches`: the mean of the patch embeddings in the cell is, too.
+    `agreement`: at each single patch, the mixture of its segments is the patch's own embedding
+    (which does not move for it) - the finest cell of all, which teaches the assignment where one
+    region ends. `multi_scale` is the paper's.
+    """
+
+    composition_weight: float = 8.0
+    patches_weight: float = 8.0
+    agreement_weight: float = 8.0
+    multi_scale_weight: float = 1.0
+    reconstruction_weight: float = 1.0
+    distance: Distance = "cosine"
+
+    def __call__(self, output: StudentOutput, views: Views, step: int) -> Losses:
+        """Weighted losses by name."""
+        if output.patches is None:
+            raise ValueError("ViewComposition needs a student with patch_embeddings=True")
+        embeddings = views.embeddings
+        shares = losses.visible_shares(views.overlap, output.visible)
+        told = losses.composed_patches(output.assignment, output.segments)
+        composition = losses.pooled_loss(told, shares, embeddings, self.distance)
+        patches = losses.pooled_loss(output.patches, shares, embeddings, self.distance)
+        agreement = losses.distance(told, output.patches.detach(), self.distance).mean()
+        whole = losses.multi_scale_loss(output.whole, embeddings, self.distance)
+        weighted = {
+            "composition": self.composition_weight * composition,
+            "patches": self.patches_weight * patches,
+            "agreement": self.agreement_weight * agreement,
+            "multi_scale": self.multi_scale_weight * whole,
+        }
+        return {name: value for name, value in weighted.items() if getattr(self, f"{name}_weight")}
+
+
+Terms = ZeroSegPaper | ViewComposition
+
+
+def grouping_health(
+    assignment: Float[Tensor, "batch segment visible"], used_share: float = 0.01
+) -> dict[str, Float[Tensor, ""]]:
+    """How the segments divide an image, mean over the batch; a collapse shows here first.
+
+    `segments_used` counts segments that own (by argmax) more than `used_share` of the patches,
+    `largest_share` is the share of the biggest, `assignment_entropy` in nats is per patch.
+    """
+    owner = torch.nn.functional.one_hot(assignment.argmax(dim=1), assignment.shape[1])
+    share = owner.float().mean(dim=1)
+    entropy = -(assignment.clamp(min=1e-9).log() * assignment).sum(dim=1)
+    return {
+        "segments_used": (share > used_share).sum(dim=1).float().mean(),
+        "largest_share": share.max(dim=1).values.mean(),
+        "assignment_entropy": entropy.mean(),
+    }
