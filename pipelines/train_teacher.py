@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 import tyro
 from jaxtyping import Float
+from open_clip import CLIP
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import InterpolationMode, resized_crop
@@ -35,9 +36,9 @@ class TeacherConfig:
 
     output: Path = Path("runs/teacher")
     images: int = 12_000
-    steps: int = 1_400
-    batch_size: int = 192
-    learning_rate: float = 2e-3
+    steps: int = 1_600
+    batch_size: int = 128
+    learning_rate: float = 1.5e-3
     warmup: int = 150
     weight_decay: float = 0.05
     whole_share: float = 0.1
@@ -91,7 +92,7 @@ def contrastive_loss(
 
 @torch.no_grad()
 def retrieval_accuracy(
-    model: nn.Module, tokenizer, config: TeacherConfig, size: int
+    model: CLIP, tokenizer, config: TeacherConfig, size: int
 ) -> dict[str, float]:
     """Share of 256 held-out images (or crops) whose own caption is the nearest of the 256."""
     rng = np.random.default_rng(config.seed + 1)
@@ -109,12 +110,13 @@ def retrieval_accuracy(
     return scores
 
 
-def _statistics(model: nn.Module) -> tuple[Tensor, Tensor]:
+def _statistics(model: CLIP) -> tuple[Tensor, Tensor]:
     config = open_clip.get_model_preprocess_cfg(model)
-    return tuple(torch.tensor(config[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
+    mean, std = (torch.tensor(config[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
+    return mean, std
 
 
-def _parameter_groups(model: nn.Module, decay: float) -> list[dict]:
+def _parameter_groups(model: CLIP, decay: float) -> list[dict]:
     split = {True: [], False: []}
     for name, parameter in model.named_parameters():
         split[parameter.ndim > 1 and "embedding" not in name].append(parameter)
@@ -124,7 +126,7 @@ def _parameter_groups(model: nn.Module, decay: float) -> list[dict]:
     ]
 
 
-def _save(model: nn.Module, used_tokens: set[int], folder: Path) -> None:
+def _save(model: CLIP, used_tokens: set[int], folder: Path) -> None:
     """Write half-precision weights; embeddings of words no caption held are zero."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -146,8 +148,9 @@ def train_teacher(config: TeacherConfig) -> None:
     rng = np.random.default_rng(config.seed)
     name = f"local-dir:{FOLDER}"
     model = open_clip.create_model(name, load_weights=False)
+    assert isinstance(model, CLIP)
     tokenizer = open_clip.get_tokenizer(name)
-    size = model.visual.image_size[0]
+    size = open_clip.get_model_preprocess_cfg(model)["size"][0]
     mean, std = _statistics(model)
     drawn = [scenes.scene(rng) for _ in tqdm(range(config.images), desc="scenes")]
     images, labels = (np.stack(part) for part in zip(*drawn, strict=True))

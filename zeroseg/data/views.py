@@ -5,6 +5,7 @@ given and row by row within a grid. Where a side does not divide by the grid, ed
 whole pixels, so that a view is an ordinary crop (ours; the paper does not say).
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -29,8 +30,8 @@ def cell_views(
     views = []
     for grid in grids:
         rows, columns = grid_edges(height, grid), grid_edges(width, grid)
-        for top, bottom in zip(rows, rows[1:], strict=False):
-            for left, right in zip(columns, columns[1:], strict=False):
+        for top, bottom in itertools.pairwise(rows):
+            for left, right in itertools.pairwise(columns):
                 cell = images[..., top:bottom, left:right]
                 views.append(F.interpolate(cell, (size, size), mode="bicubic", antialias=True))
     return (torch.stack(views, dim=1) * 255).round().clamp(0, 255) / 255

@@ -12,7 +12,7 @@ from torch import Tensor
 from zeroseg.data.benchmarks import IGNORE, Benchmark
 from zeroseg.data.shards import Batch
 from zeroseg.errors import InputError
-from zeroseg.evaluation.inference import Segmenter, label_map, slide
+from zeroseg.evaluation.inference import Segmenter, best_class, slide, with_background
 from zeroseg.evaluation.metrics import confusion_matrix, harmonic_mean, iou, mean_iou
 
 
@@ -120,9 +120,9 @@ def sweep(
             continue
         labels = mapped_labels(batch.labels, benchmark, batch.keys)
         scores = slide(segmenter, batch.images, class_embeddings, protocol.window, protocol.stride)
-        shape = (labels.shape[1], labels.shape[2])
+        best, index = best_class(scores, (labels.shape[1], labels.shape[2]))
         for confusion, threshold in zip(confusions, thresholds, strict=True):
-            confusion += confusion_matrix(label_map(scores, shape, threshold), labels, size)
+            confusion += confusion_matrix(with_background(best, index, threshold), labels, size)
         counted += len(batch.keys)
     totals, images = accelerator.reduce(confusions), accelerator.reduce(counted)
     skipped = gather_object(skipped)

@@ -50,19 +50,30 @@ def slide(
     return total / count
 
 
+def best_class(
+    probabilities: Float[Tensor, "batch class height width"], size: tuple[int, int]
+) -> tuple[
+    Float[Tensor, "batch label_height label_width"], Int[Tensor, "batch label_height label_width"]
+]:
+    """Highest probability at each pixel and the class that has it, at the annotation's size."""
+    if tuple(probabilities.shape[2:]) != size:
+        probabilities = F.interpolate(probabilities, size, mode="bilinear")
+    best, index = probabilities.max(dim=1)
+    return best, index
+
+
+def with_background(
+    best: Float[Tensor, "*pixels"], index: Int[Tensor, "*pixels"], threshold: float | None
+) -> Int[Tensor, "*pixels"]:
+    """Label maps from best classes. With a threshold, classes count from 1 and pixels whose best
+    probability is below it are 0, background (paper, section 4.1, "following GroupViT")."""
+    return index if threshold is None else torch.where(best < threshold, 0, index + 1)
+
+
 def label_map(
     probabilities: Float[Tensor, "batch class height width"],
     size: tuple[int, int],
     background_threshold: float | None,
 ) -> Int[Tensor, "batch label_height label_width"]:
-    """Resize to the annotation's size and take the best class.
-
-    With a threshold, classes count from 1 and pixels whose best probability is below it are 0,
-    background (paper, section 4.1, "following GroupViT").
-    """
-    if tuple(probabilities.shape[2:]) != size:
-        probabilities = F.interpolate(probabilities, size, mode="bilinear")
-    best, index = probabilities.max(dim=1)
-    if background_threshold is None:
-        return index
-    return torch.where(best < background_threshold, 0, index + 1)
+    """Resize to the annotation's size, take the best class, apply the background threshold."""
+    return with_background(*best_class(probabilities, size), background_threshold)

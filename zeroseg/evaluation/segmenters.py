@@ -3,6 +3,7 @@
 The untrained ones say how much the student has learnt; the strongest of them is the bar.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -55,7 +56,7 @@ class GridCells:
         cells = rearrange(probabilities, "(b h w) c -> b c h w", b=len(images), h=self.grid)
         for axis, side in ((2, images.shape[2]), (3, images.shape[3])):
             edges = grid_edges(side, self.grid)
-            widths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+            widths = [b - a for a, b in itertools.pairwise(edges)]
             cells = cells.repeat_interleave(cells.new_tensor(widths).long(), dim=axis)
         return cells
 

@@ -10,7 +10,7 @@ import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -52,6 +52,9 @@ class CLIP(nn.Module):
 
     Raises InputError when the architecture is unknown, weights are missing or do not fit.
     """
+
+    mean: Float[Tensor, "1 3 1 1"]
+    std: Float[Tensor, "1 3 1 1"]
 
     def __init__(self, config: CLIPConfig, device: torch.device | str = "cpu") -> None:
         super().__init__()
@@ -126,7 +129,7 @@ class CLIP(nn.Module):
         return F.normalize(features.float(), dim=1)
 
 
-def _load(name: str, weights: str) -> nn.Module:
+def _load(name: str, weights: str) -> Any:
     """Build an open_clip model with its weights; never with random ones."""
     is_folder = name.startswith(("local-dir:", "hf-hub:"))
     known = is_folder or open_clip.get_model_config(name.replace("/", "-")) is not None
@@ -154,9 +157,7 @@ def _load(name: str, weights: str) -> nn.Module:
         ) from error
 
 
-def _value_path(
-    visual: VisionTransformer, pixels: Tensor
-) -> Float[Tensor, "batch embed rows columns"]:
+def _value_path(visual: Any, pixels: Tensor) -> Float[Tensor, "batch embed rows columns"]:
     tokens = visual._embeds(pixels)
     *blocks, last = visual.transformer.resblocks
     for block in blocks:
@@ -172,9 +173,7 @@ def _value_path(
     return projected.mT.unflatten(2, (rows, columns))
 
 
-def _convolutional_map(
-    visual: TimmModel, pixels: Tensor
-) -> Float[Tensor, "batch embed rows columns"]:
+def _convolutional_map(visual: Any, pixels: Tensor) -> Float[Tensor, "batch embed rows columns"]:
     trunk = visual.trunk
     features = trunk.forward_features(pixels)
     if features.ndim != 4:

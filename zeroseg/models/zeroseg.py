@@ -79,6 +79,9 @@ class ZeroSeg(nn.Module):
     Raises InputError for an image size that its patches do not divide.
     """
 
+    mean: Float[Tensor, "1 3 1 1"]
+    std: Float[Tensor, "1 3 1 1"]
+
     def __init__(self, config: ZeroSegConfig) -> None:
         super().__init__()
         self.config = config
@@ -154,7 +157,7 @@ class ZeroSeg(nn.Module):
         what their segments say. `logit_scale` multiplies cosines before the softmax.
         """
         output = self.segment(images)
-        rows, columns = self._grid(*images.shape[2:])
+        rows, _ = self._grid(*images.shape[2:])
         size = (images.shape[2], images.shape[3])
         scores = logit_scale * _cosine(output.segments, class_embeddings)
         if readout == "segments":

@@ -1,0 +1,33 @@
+"""Our objective on a ViT-S/16 with CLIP B/16: the first thing to try on your own photos.
+
+    zeroseg shards folder photos/ data/photos
+    zeroseg train configs/composition_vits16.py --data.shards 'data/photos/train-*.tar'
+
+Not run at this size by us; the same objective at the quickstart's size is in docs/ablations.md.
+"""
+
+from pathlib import Path
+
+from zeroseg import CLIPConfig, DataConfig, RunConfig, ViewComposition, ZeroSegConfig
+
+config = RunConfig(
+    model=ZeroSegConfig(
+        width=384,
+        num_heads=6,
+        embed_dim=512,
+        decoder_depth=2,
+        decoder_width=256,
+        decoder_heads=8,
+        assignment="soft",
+        cosine_assignment=True,
+        token_std=1.0,
+        patch_embeddings=True,
+    ),
+    teacher=CLIPConfig(architecture="ViT-B-16", weights="openai"),
+    data=DataConfig(shards="data/photos/train-*.tar", batch_size=64),
+    objective=ViewComposition(),
+    steps=20_000,
+    warmup=1_000,
+    learning_rate=6e-4,
+    output=Path("runs/composition_vits16"),
+)

@@ -1,0 +1,49 @@
+"""A small student on real photos with a small real teacher, on a CPU (docs/real_photos.md).
+
+    zeroseg shards folder $ZEROSEG_REAL/photos/imagenet data/real --per-shard 250
+    zeroseg train configs/real_photos.py
+
+Needs ZEROSEG_REAL: a folder with `teacher/`, whose register.py makes `mnv2-cliptext` known to
+open_clip. That teacher is a fixture, not CLIP: no score with it compares with a published one.
+"""
+
+import os
+from pathlib import Path
+
+from zeroseg import CLIPConfig, DataConfig, RunConfig, ViewComposition, ZeroSegConfig
+
+teacher = Path(os.environ.get("ZEROSEG_REAL", "../shared/real")) / "teacher"
+
+config = RunConfig(
+    model=ZeroSegConfig(
+        image_size=160,
+        width=128,
+        depth=4,
+        num_heads=4,
+        embed_dim=512,
+        mask_ratio=0.3,
+        decoder_depth=1,
+        decoder_width=64,
+        decoder_heads=2,
+        assignment="soft",
+        cosine_assignment=True,
+        token_std=1.0,
+        patch_embeddings=True,
+    ),
+    teacher=CLIPConfig(
+        architecture="mnv2-cliptext",
+        weights=str(teacher / "mnv2-cliptext.safetensors"),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        register=str(teacher / "register.py"),
+    ),
+    data=DataConfig(shards="data/real/train-*.tar", image_size=160, batch_size=16, workers=0),
+    objective=ViewComposition(),
+    grids=(1, 2, 3),
+    remember=2_000,
+    steps=250,
+    warmup=25,
+    learning_rate=1e-3,
+    save_every=250,
+    output=Path("runs/real_photos"),
+)

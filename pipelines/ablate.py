@@ -1,0 +1,203 @@
+"""Train and score the variants of docs/ablations.md, like the paper's Tables 3, 4 and 5.
+
+    zeroseg ablate                               # every variant and seed; continues where it stopped
+    zeroseg ablate --only 'composition*' --seeds 0
+
+Scores are of the validation split, on which choices are made; the quickstart's test split is not
+read. Several calls may share an output folder and divide the work with `--only`.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import tyro
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from configs.quickstart import config as DEFAULT
+from pipelines.quickstart import READOUTS, Examination, QuickstartConfig, health, write_data
+from pipelines.train import train
+from zeroseg.config import RunConfig
+from zeroseg.evaluation.segmenters import Student
+from zeroseg.models import load
+from zeroseg.models.clip import CLIP
+from zeroseg.training.objectives import ZeroSegPaper
+from zeroseg.training.teacher import OnlineTeacher
+
+PAPER = dataclasses.replace(
+    DEFAULT,
+    model=dataclasses.replace(
+        DEFAULT.model,
+        assignment="hard",
+        cosine_assignment=False,
+        token_std=0.02,
+        patch_embeddings=False,
+    ),
+    objective=ZeroSegPaper(),
+)
+"""The paper's objective and grouping on the quickstart's student."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateConfig:
+    """Which variants, how long, how large."""
+
+    output: Path = Path("runs/ablations")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    only: str = "*"
+    """Shell pattern of variant names."""
+    steps: int = 150
+    width: int = 96
+    """Of the student's trunk."""
+
+
+def variant(
+    base: RunConfig,
+    *,
+    grids: tuple[int, ...] | None = None,
+    model: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
+    longer: int = 1,
+    **objective: Any,
+) -> RunConfig:
+    """A config that differs from another in the named fields."""
+    return dataclasses.replace(
+        base,
+        grids=grids or base.grids,
+        steps=base.steps * longer,
+        model=dataclasses.replace(base.model, **(model or {})),
+        data=dataclasses.replace(base.data, **(data or {})),
+        objective=dataclasses.replace(base.objective, **objective),
+    )
+
+
+def variants(config: AblateConfig) -> dict[str, RunConfig]:
+    """Every variant by name, in the order of the table."""
+    size = {"width": config.width, "num_heads": config.width // 32}
+    shards = {"shards": f"{config.output}/shards/train-*.tar"}
+    length = {"steps": config.steps, "save_every": config.steps * 4, "warmup": config.steps // 10}
+    paper, ours = (
+        variant(dataclasses.replace(base, **length), model=size, data=shards)
+        for base in (PAPER, DEFAULT)
+    )
+    scales = {"1x1 + 2x2": (1, 2), "1x1 + 3x3": (1, 3), "1x1 + 4x4": (1, 4)}
+    table = {
+        "paper: 1x1, no matching (base)": variant(paper, grids=(1,), matching_weight=0.0),
+        "paper: all grids, no matching (+ multi-scale)": variant(paper, matching_weight=0.0),
+        "paper: all grids, no multi-scale (+ matching)": variant(paper, multi_scale=False),
+        "paper: all grids, both": paper,
+    }
+    table |= {f"paper: {name}": variant(paper, grids=grids) for name, grids in scales.items()}
+    table |= {
+        "paper: mask 0 %": variant(paper, model={"mask_ratio": 0.0}),
+        "paper: mask 30 %": variant(paper, model={"mask_ratio": 0.3}),
+        "paper: soft assignment": variant(paper, model={"assignment": "soft"}),
+        "paper: matching weight 0.1": variant(paper, matching_weight=0.1),
+        "paper: matching weight 0.01": variant(paper, matching_weight=0.01),
+        "paper: matching warm-up over half": variant(paper, matching_warmup=config.steps // 2),
+        "paper: twice as long": variant(paper, longer=2),
+        "paper: batch 64": variant(paper, data={"batch_size": 64}),
+        "composition: 1x1": variant(ours, grids=(1,)),
+    }
+    table |= {f"composition: {name}": variant(ours, grids=grids) for name, grids in scales.items()}
+    table |= {
+        "composition: all grids": ours,
+        "composition: mask 0 %": variant(ours, model={"mask_ratio": 0.0}),
+        "composition: mask 30 %": variant(ours, model={"mask_ratio": 0.3}),
+        "composition: hard assignment": variant(ours, model={"assignment": "hard"}),
+        "composition: no agreement": variant(ours, agreement_weight=0.0),
+        "composition: no patch term": variant(ours, patches_weight=0.0),
+        "composition: patch term alone": variant(
+            ours, composition_weight=0.0, agreement_weight=0.0
+        ),
+        "composition: L1": variant(ours, distance="l1"),
+        "composition: no reconstruction": variant(ours, model={"decoder_depth": 0}),
+    }
+    return table
+
+
+def run_one(
+    config: RunConfig, teacher: OnlineTeacher, examination: Examination
+) -> dict[str, float]:
+    """Train one variant and score it on the validation split."""
+    if not (config.output / "model").is_dir():
+        train(config, teacher=teacher)
+    model, _ = load(config.output)
+    row = health(model, examination.validation)
+    for readout in READOUTS:
+        if readout == "segments" or config.model.patch_embeddings:
+            row[readout] = (
+                100 * examination.scores(Student(model, readout), examination.validation).miou
+            )
+    return row
+
+
+def selected(teacher: OnlineTeacher, grids: tuple[int, ...]) -> OnlineTeacher:
+    """A teacher of fewer grids that shares what another remembers."""
+    chosen, start = [], 0
+    for grid in teacher.grids:
+        chosen += list(range(start, start + grid**2)) if grid in grids else []
+        start += grid**2
+    fewer = OnlineTeacher(teacher.clip, grids, remember=teacher.remember)
+    fewer.memory = {key: row[chosen] for key, row in teacher.memory.items()}
+    return fewer
+
+
+def ablate(config: AblateConfig) -> str:
+    """Run what is missing and return the table of all that is there."""
+    shards = write_data(QuickstartConfig(output=config.output))
+    accelerator = Accelerator()
+    clip = CLIP(DEFAULT.teacher, accelerator.device)
+    teacher = OnlineTeacher(clip, DEFAULT.grids, remember=DEFAULT.remember)
+    examination = Examination(shards, clip, accelerator)
+    table = variants(config)
+    jobs = [(n, s) for s in config.seeds for n in table if fnmatchcase(n, config.only)]
+    for name, seed in tqdm(jobs, desc="variants", unit="run"):
+        folder = config.output / "".join(c if c.isalnum() else "-" for c in f"{name}-{seed}")
+        record = folder / "row.json"
+        if record.is_file():
+            continue
+        run = dataclasses.replace(table[name], seed=seed, output=folder)
+        used = teacher if run.grids == teacher.grids else selected(teacher, run.grids)
+        row = run_one(run, used, examination)
+        record.write_text(json.dumps({"variant": name, "seed": seed} | row))
+    return summary(config.output, list(table))
+
+
+def summary(output: Path, order: Sequence[str]) -> str:
+    """Markdown table of every row in the folder: mean and range over seeds."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for file in output.glob("*/row.json"):
+        row = json.loads(file.read_text())
+        rows.setdefault(row["variant"], []).append(row)
+    columns = (*READOUTS, "segments_used", "largest_share", "assignment_entropy")
+    lines = [f"| variant | seeds | {' | '.join(c.replace('_', ' ') for c in columns)} |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
+    for name in (n for n in order if n in rows):
+        cells = [_cell([r[c] for r in rows[name] if c in r], c in READOUTS) for c in columns]
+        lines.append(f"| {name} | {len(rows[name])} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float], is_score: bool) -> str:
+    if not values:
+        return "-"
+    if not is_score:
+        return f"{statistics.mean(values):.2f}"
+    return f"{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the command line and run."""
+    print(ablate(tyro.cli(AblateConfig, args=arguments, prog="zeroseg ablate")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,19 @@
+import os
+from pathlib import Path
+
+# Before anything imports torch or accelerate: tests run on the CPU wherever they are, and under a
+# launcher every process would otherwise believe that it is alone (no GPU, no CPU flag).
+os.environ["ACCELERATE_USE_CPU"] = "true"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    folder = Path(os.environ.get("ZEROSEG_REAL", ROOT / "../shared/real")).resolve()
+    if not (folder / "teacher").is_dir():
+        pytest.skip(f"no real photos and teacher at {folder}: set ZEROSEG_REAL")
+    return folder

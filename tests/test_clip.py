@@ -1,0 +1,253 @@
+import json
+import shutil
+
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from zeroseg.data.shards import Batch
+from zeroseg.data.views import cell_views
+from zeroseg.errors import InputError
+from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
+from zeroseg.models.prompts import BARE, SIMPLE, prompts
+from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
+from zeroseg.training.distillation import Distillation, Objective
+from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.teacher import OnlineTeacher
+
+SCENES = EMBEDDED["zeroseg-scenes"]
+GRIDS = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return CLIP(CLIPConfig(architecture="zeroseg-scenes", weights="", precision="fp32"))
+
+
+def pictures(batch=3, side=48, seed=0):
+    return torch.rand(batch, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def registered(folder, model_config, name):
+    """A Python file that makes `name` known to open_clip."""
+    (folder / f"{name}.json").write_text(json.dumps(model_config))
+    file = folder / "register.py"
+    file.write_text(
+        "from pathlib import Path\n"
+        "import open_clip\n"
+        f"open_clip.add_model_config(Path(__file__).parent / '{name}.json')\n"
+    )
+    return str(file)
+
+
+def test_embeddings_are_unit_vectors_of_the_models_width(clip):
+    assert (clip.embed_dim, clip.image_size) == (64, 48)
+    for embeddings in (clip.encode_image(pictures()), clip.encode_text(["a cat", "two dogs"])):
+        assert embeddings.dtype == torch.float32
+        assert embeddings.shape[1] == 64
+        torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(len(embeddings)))
+
+
+def test_the_teacher_is_frozen_and_in_eval_mode(clip):
+    assert not any(parameter.requires_grad for parameter in clip.parameters())
+    assert not any(module.training for module in clip.model.modules())
+    assert not clip.encode_image(pictures().requires_grad_()).requires_grad
+
+
+def test_image_embeddings_are_open_clips_own(clip):
+    normalised = (pictures() - 0.5) / 0.25
+    with torch.no_grad():
+        expected = clip.model.encode_image(normalised, normalize=True)
+    torch.testing.assert_close(clip.encode_image(pictures()), expected)
+
+
+def test_text_embeddings_are_open_clips_own(clip):
+    texts = ["a photo of a cat.", "grass"]
+    tokens = open_clip.get_tokenizer(f"local-dir:{SCENES}")(texts)
+    with torch.no_grad():
+        expected = clip.model.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(clip.encode_text(texts), expected)
+
+
+def test_autocast_does_not_reach_the_teacher(clip):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = clip.encode_image(pictures()), clip.encode_text(["sky"])
+    assert torch.equal(inside[0], clip.encode_image(pictures()))
+    assert torch.equal(inside[1], clip.encode_text(["sky"]))
+
+
+def test_a_class_without_synonyms_and_one_template_is_its_sentence(clip):
+    got = clip.class_embeddings(["cat", "grass"], SIMPLE)
+    torch.testing.assert_close(got, clip.encode_text(["a photo of a cat.", "a photo of a grass."]))
+
+
+def test_synonyms_and_templates_are_averaged_into_one_unit_vector(clip):
+    got = clip.class_embeddings(["grass, lawn", "sky"], BARE)
+    sentences = [t.format(word) for word in ("grass", "lawn") for t in BARE]
+    mean = sum(clip.encode_text([sentence])[0] for sentence in sentences) / 6
+    torch.testing.assert_close(got[0], mean / mean.norm())
+    torch.testing.assert_close(got.norm(dim=-1), torch.ones(2))
+
+
+def test_classes_keep_their_order(clip):
+    names = ["sky", "grass", "road"]
+    straight, backwards = (clip.class_embeddings(n, SIMPLE) for n in (names, names[::-1]))
+    torch.testing.assert_close(straight, backwards.flip(0))
+
+
+def test_prompts_go_through_synonyms_then_templates():
+    assert prompts("cat, kitten,", ("a {}", "{}")) == ["a cat", "cat", "a kitten", "kitten"]
+
+
+def test_dense_features_are_attention_of_each_patch_to_itself_alone(clip):
+    visual, seen = clip.model.visual, []
+    last = visual.transformer.resblocks[-1]
+    handle = last.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    clip.encode_image(pictures())
+    handle.remove()
+    with torch.no_grad():
+        tokens = last.ln_1(seen[0])
+        alone = torch.full((37, 37), float("-inf")).fill_diagonal_(0)
+        own = last.attn(tokens, tokens, tokens, attn_mask=alone, need_weights=False)[0]
+        expected = F.normalize(visual.ln_post(own[:, 1:]) @ visual.proj, dim=-1)
+    dense = clip.dense(pictures())
+    assert dense.shape == (3, 64, 6, 6)
+    torch.testing.assert_close(dense, expected.mT.unflatten(2, (6, 6)), rtol=1e-4, atol=1e-5)
+
+
+def test_dense_features_of_one_place_are_the_image_embedding_of_a_convolutional_tower(tmp_path):
+    name = "zeroseg-test-convolutional"
+    text = {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    vision = {"timm_model_name": "test_resnet", "timm_model_pretrained": False, "image_size": 32}
+    vision |= {"timm_pool": "avg", "timm_proj": "linear"}
+    model_config = {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}
+    register = registered(tmp_path, model_config, name)
+    open_clip.add_model_config(tmp_path / f"{name}.json")
+    torch.save(open_clip.create_model(name).state_dict(), tmp_path / "weights.pt")
+    weights = str(tmp_path / "weights.pt")
+    clip = CLIP(CLIPConfig(architecture=name, weights=weights, register=register, precision="fp32"))
+    dense, whole = clip.dense(pictures(side=32)), clip.encode_image(pictures(side=32))
+    torch.testing.assert_close(dense, whole[..., None, None], rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_architecture_is_named():
+    with pytest.raises(InputError, match="ViT-Nonsense"):
+        CLIP(CLIPConfig(architecture="ViT-Nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "weights", "named"),
+    [
+        ("ViT-B-32", "", "ViT-B-32"),
+        ("ViT-B-32", "no_such_tag", "no_such_tag"),
+        ("ViT-B-32", "/nowhere/weights.pt", "/nowhere/weights.pt"),
+        ("local-dir:/nowhere/teacher", "", "/nowhere/teacher"),
+    ],
+)
+def test_missing_weights_are_named(architecture, weights, named):
+    with pytest.raises(InputError, match=named):
+        CLIP(CLIPConfig(architecture=architecture, weights=weights))
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    shutil.copy(SCENES / "open_clip_config.json", tmp_path)
+    with pytest.raises(InputError, match="cannot take the weights"):
+        CLIP(CLIPConfig(architecture=f"local-dir:{tmp_path}", weights=""))
+
+
+@pytest.fixture
+def custom(tmp_path):
+    """Config of an architecture that a file registers, with the scenes teacher's shape."""
+    name = "zeroseg-test-custom"
+    description = json.loads((SCENES / "open_clip_config.json").read_text())
+    register = registered(tmp_path, description["model_cfg"], name)
+    pixel = {key: tuple(description["preprocess_cfg"][key]) for key in ("mean", "std")}
+
+    def config(weights):
+        return CLIPConfig(
+            architecture=name, weights=str(weights), register=register, precision="fp32", **pixel
+        )
+
+    return config
+
+
+def test_weights_of_another_model_are_named(custom, tmp_path):
+    weights = tmp_path / "other.pt"
+    torch.save(torch.nn.Linear(3, 2).state_dict(), weights)
+    with pytest.raises(InputError, match=r"zeroseg-test-custom.*other\.pt"):
+        CLIP(custom(weights))
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_a_registered_architecture_loads_weights_from_a_file(clip, custom, tmp_path, suffix):
+    weights = tmp_path / f"teacher.{suffix}"
+    source = SCENES / "open_clip_model.safetensors"
+    if suffix == "pt":
+        torch.save(load_file(source), weights)
+    else:
+        shutil.copy(source, weights)
+    loaded = CLIP(custom(weights))
+    assert torch.equal(loaded.encode_image(pictures()), clip.encode_image(pictures()))
+    assert torch.equal(loaded.encode_text(["a cat"]), clip.encode_text(["a cat"]))
+
+
+def test_bfloat16_points_where_float32_does(clip):
+    coarse = CLIP(CLIPConfig(architecture="zeroseg-scenes", weights="", precision="bf16"))
+    assert next(coarse.model.visual.parameters()).dtype == torch.bfloat16
+    for method in ("encode_image", "dense"):
+        fine = getattr(clip, method)(pictures())
+        rough = getattr(coarse, method)(pictures())
+        assert rough.dtype == torch.float32
+        assert F.cosine_similarity(fine, rough, dim=1).min() > 0.99
+
+
+def test_teacher_embeds_each_view_of_each_image(clip):
+    got = OnlineTeacher(clip, GRIDS)(Batch(("a", "b", "c"), pictures()))
+    views = cell_views(pictures(), GRIDS, 48)
+    expected = torch.stack([clip.encode_image(image_views) for image_views in views])
+    assert got.shape == (3, 5, 64)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 15])
+@pytest.mark.parametrize("remember", [0, 2, 10])
+def test_chunks_and_memory_do_not_change_the_embeddings(clip, chunk, remember):
+    plain = OnlineTeacher(clip, GRIDS)(Batch(("a", "b", "c"), pictures()))
+    teacher = OnlineTeacher(clip, GRIDS, remember=remember, chunk=chunk)
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        batch = Batch(tuple("abc"[i] for i in order), pictures()[order])
+        torch.testing.assert_close(teacher(batch), plain[order], rtol=1e-4, atol=1e-5)
+    assert len(teacher.memory) == min(remember, 3)
+
+
+def test_remembered_images_are_known_by_their_key(clip):
+    teacher = OnlineTeacher(clip, GRIDS, remember=1)
+    first = teacher(Batch(("a", "b"), pictures(2)))
+    again = teacher(Batch(("b", "a"), pictures(2, seed=9)))
+    assert torch.equal(again[1], first[0])
+    assert not torch.allclose(again[0], first[1])
+
+
+PAPER = {"multi_scale", "matching", "reconstruction"}
+OURS = {"composition", "patches", "agreement", "multi_scale", "reconstruction"}
+
+
+@pytest.mark.parametrize(("terms", "names"), [(ZeroSegPaper(), PAPER), (ViewComposition(), OURS)])
+def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, terms, names):
+    torch.manual_seed(0)
+    sizes = {"image_size": 48, "width": 16, "depth": 1, "num_heads": 2, "embed_dim": 64}
+    decoder = {"decoder_depth": 1, "decoder_width": 16, "decoder_heads": 2}
+    student = ZeroSeg(ZeroSegConfig(**sizes, **decoder, patch_embeddings=True))
+    keys = set(student.state_dict())
+    objective = Distillation(OnlineTeacher(clip, GRIDS), terms, 16)
+    assert isinstance(objective, Objective)
+    assert objective.health() == {}
+    losses = objective(student, Batch(("a", "b", "c"), pictures()), 0)
+    sum(losses.values()).backward()
+    assert set(losses) == names
+    assert set(objective.health()) == {"segments_used", "largest_share", "assignment_entropy"}
+    assert set(student.state_dict()) == keys
+    assert all(parameter.grad is None for parameter in clip.parameters())
+    assert not isinstance(objective, torch.nn.Module)

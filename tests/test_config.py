@@ -1,0 +1,171 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import configs
+from pipelines import cli
+from zeroseg.config import RunConfig, differences, from_json, read_config, to_json
+from zeroseg.errors import InputError
+from zeroseg.models.vit import TrunkWeights
+from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+
+FOLDER = Path(configs.__file__).parent
+FILES = sorted(p for p in FOLDER.glob("*.py") if not p.name.startswith("_"))
+QUICKSTART = str(FOLDER / "quickstart.py")
+
+
+def stored(config: RunConfig) -> dict:
+    return json.loads(json.dumps(to_json(config)))
+
+
+def written(folder: Path, value: dict) -> str:
+    path = folder / "config.json"
+    path.write_text(json.dumps(value))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def config() -> RunConfig:
+    return read_config([QUICKSTART])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_config_survives_being_stored(path):
+    config = read_config([str(path)])
+    assert isinstance(config, RunConfig)
+    assert from_json(RunConfig, stored(config), "x") == config
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": ZeroSegPaper()},
+        {"objective": ViewComposition()},
+        {"start": TrunkWeights(source="x.pt", allow_missing=("a", "b.*"))},
+        {"grids": (1,), "betas": (0.5, 0.25), "output": Path("/a b/c")},
+    ],
+)
+def test_every_kind_of_field_survives_being_stored(config, changes, tmp_path):
+    changed = replace(config, **changes)
+    assert from_json(RunConfig, stored(changed), "x") == changed
+    assert read_config([written(tmp_path, stored(changed))]) == changed
+
+
+def test_options_on_the_command_line_override_the_file_and_nothing_else(config):
+    read = read_config([QUICKSTART, "--steps", "7", "--data.batch-size", "3"])
+    assert read == replace(config, steps=7, data=replace(config.data, batch_size=3))
+
+
+def test_options_override_a_stored_config_too(config, tmp_path):
+    path = written(tmp_path, stored(config))
+    assert read_config([path, "--grids", "1", "2"]) == replace(config, grids=(1, 2))
+
+
+def test_an_unknown_option_ends_the_program_with_status_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        read_config([QUICKSTART, "--stepz", "7"])
+    assert caught.value.code == 2
+    assert "--stepz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [[], ["data"], ["model"], ["objective"]])
+def test_an_unknown_field_of_a_stored_config_is_an_error_naming_it_and_its_place(
+    config, tmp_path, place
+):
+    value = stored(config)
+    inner = value
+    for key in place:
+        inner = inner[key]
+    inner["colour"] = 1
+    path = written(tmp_path, value)
+    with pytest.raises(InputError, match=r"unknown fields \['colour'\]") as caught:
+        read_config([path])
+    assert str(caught.value).startswith(": ".join([path, *place]) + ": ")
+
+
+@pytest.mark.parametrize(("place", "name"), [(None, "steps"), ("data", "shards")])
+def test_a_missing_field_of_a_stored_config_is_an_error_naming_it_and_its_place(
+    config, tmp_path, place, name
+):
+    value = stored(config)
+    del (value[place] if place else value)[name]
+    with pytest.raises(InputError, match=rf"lacks \['{name}'\]") as caught:
+        read_config([written(tmp_path, value)])
+    assert f"config.json: {place + ': ' if place else ''}" in str(caught.value)
+
+
+def test_a_value_in_place_of_fields_is_an_error_naming_its_place(config):
+    with pytest.raises(InputError, match="x: data: expected the fields of DataConfig, found 3"):
+        from_json(RunConfig, stored(config) | {"data": 3}, "x")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--steps", "7"]])
+def test_no_config_is_an_error(arguments):
+    with pytest.raises(InputError, match="name a config first"):
+        read_config(arguments)
+
+
+@pytest.mark.parametrize("name", ["nowhere.py", "nowhere.json"])
+def test_a_missing_config_is_an_error_naming_it(name):
+    with pytest.raises(InputError, match=name):
+        read_config([name])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("from zeroseg import DataConfig\nDataConfig(shards='x', colour=1)", "colour"),
+        ("from zeroseg import RunConfig\nconfig = RunConfig()", "missing"),
+        ("config = 3", "defines no `config"),
+        ("", "defines no `config"),
+    ],
+)
+def test_a_wrong_config_file_is_an_error_naming_file_and_problem(tmp_path, text, problem):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=problem) as caught:
+        read_config([str(path)])
+    assert str(path) in str(caught.value)
+
+
+def test_differences_name_nested_fields_and_both_values(config):
+    other = replace(config, steps=config.steps + 1, data=replace(config.data, batch_size=3))
+    assert differences(stored(config), stored(config)) == []
+    assert differences(stored(config), stored(other)) == [
+        f"data.batch_size: {config.data.batch_size} -> 3",
+        f"steps: {config.steps} -> {config.steps + 1}",
+    ]
+
+
+def test_differences_name_fields_that_only_one_side_has():
+    assert differences({"a": {"b": 1}}, {"a": {"c": 2}}) == ["a.b: 1 -> None", "a.c: None -> 2"]
+
+
+def test_an_unknown_command_prints_the_usage_and_ends_with_status_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["fly"])
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert "unknown command 'fly'" in printed
+    assert "usage: zeroseg COMMAND" in printed
+    assert all(name in printed for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_asking_for_help_is_no_error(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 0
+    assert "error" not in capsys.readouterr().err
+
+
+def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path, capsys):
+    arguments = ["--source", str(tmp_path), "--destination", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["shards", "folder", *arguments])
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1

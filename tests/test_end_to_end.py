@@ -1,0 +1,152 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines import cli, quickstart
+from shards import scenes
+from shards.writer import write_shards
+from zeroseg import InputError
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--model.width", "32", "--model.depth", "1", "--model.num-heads", "2"]
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    for name, images, per_shard in (("train", 48, 12), ("val", 8, 4)):
+        split = scenes.Split(name=name, images=images, seed=9)
+        write_shards(scenes.samples(split), folder, name, per_shard=per_shard)
+    return folder
+
+
+def arguments(shards: Path, output: Path, steps: int = 4, *more: str) -> list[str]:
+    config = [str(ROOT / "configs/quickstart.py"), "--data.shards", f"{shards}/train-*.tar"]
+    size = ["--data.batch-size", "4", "--steps", str(steps), "--log-every", "1", *SMALL]
+    return [*config, *size, "--output", str(output), *more]
+
+
+def losses(run: Path) -> list[dict]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
+
+
+def launched(processes: int, module: str, args: list[str]) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
+    if processes > 1:
+        command += ["--multi_cpu", "--num_machines", "1", "--machine_rank", "0"]
+        command += ["--main_process_ip", "127.0.0.1", "--main_process_port", "29577"]
+    command += ["--num_processes", str(processes), "--mixed_precision", "no", "-m", module, *args]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_quickstart_goes_from_nothing_to_a_report(tmp_path, capsys):
+    config = quickstart.QuickstartConfig(
+        output=tmp_path / "q", train_images=32, validation_images=4, test_images=4, steps=2
+    )
+    rows = quickstart.quickstart(config)
+    assert {"student, segments", "student, patches", "one label for the whole image"} <= rows.keys()
+    page = (tmp_path / "q/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert "4x4 cells named by their views" in capsys.readouterr().out
+
+
+def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_path):
+    run = tmp_path / "run"
+    cli.main(["train", *arguments(shards, run)])
+    assert list(run.glob("**/events.out.tfevents*"))
+    protocol = ["--protocol.short-side", "112", "--protocol.window", "0"]
+    pattern = ["--shards", f"{shards}/val-*.tar"]
+    cli.main(["evaluate", str(run), "--benchmark", "scenes", *pattern, *protocol, "--examples", "2"])
+    result = json.loads((run / "results/scenes-student-segments.json").read_text())
+    assert result["scores"]["images"] == 8
+    assert result["protocol"]["short_side"] == 112
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (150, 90), "red").save(photo)
+    words = ["--classes", "red ball, water|sea, grass", "--output", str(tmp_path / "out")]
+    cli.main(["segment", str(run), str(photo), *words])
+    with Image.open(tmp_path / "out/photo.labels.png") as labels:
+        assert labels.size == (150, 90)
+        assert labels.getextrema()[1] < 3
+    cli.main(["report", str(run), "--output", str(tmp_path / "report.html")])
+    assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+def test_resuming_repeats_the_uninterrupted_run_exactly(shards, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    cli.main(["train", *arguments(shards, whole, 6, "--save-every", "3")])
+    args = arguments(shards, parts, 6, "--save-every", "3")
+    process = subprocess.Popen([sys.executable, "-m", "pipelines.train", *args], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not list(parts.glob("checkpoints/step-*")) and process.poll() is None:
+        pass
+    process.kill()
+    process.wait()
+    log = parts / "metrics.jsonl"
+    log.write_text("\n".join(log.read_text().splitlines()[:3]) + "\n")
+    cli.main(["train", *args, "--resume"])
+    assert losses(parts) == losses(whole)
+
+
+def test_a_run_folder_is_never_overwritten_and_resume_needs_the_same_config(shards, tmp_path):
+    run = tmp_path / "run"
+    cli.main(["train", *arguments(shards, run, 2)])
+    with pytest.raises(SystemExit):
+        cli.main(["train", *arguments(shards, run, 2)])
+    from pipelines.train import main
+
+    with pytest.raises(InputError, match=r"learning_rate: 0.001 -> 0.5"):
+        main([*arguments(shards, run, 2, "--learning-rate", "0.5"), "--resume"])
+
+
+def test_a_run_can_be_repeated_from_its_own_config(shards, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    cli.main(["train", *arguments(shards, first, 3)])
+    cli.main(["train", str(first / "config.json"), "--output", str(second)])
+    assert losses(first) == losses(second)
+
+
+def test_two_processes_train_and_score_like_one(shards, tmp_path):
+    run = tmp_path / "run"
+    done = launched(2, "pipelines.train", arguments(shards, run, 3))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(losses(run)) == 3
+    scored = []
+    for processes in (1, 2):
+        args = [str(run), "--benchmark", "scenes", "--shards", f"{shards}/val-*.tar"]
+        args += ["--protocol.short-side", "112", "--protocol.window", "0", "--examples", "0"]
+        done = launched(processes, "pipelines.evaluate", args)
+        assert done.returncode == 0, done.stderr[-2000:]
+        scored.append(json.loads((run / "results/scenes-student-segments.json").read_text()))
+    assert scored[0] == scored[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        (["train", "configs/nothing.py"], "configs/nothing.py"),
+        (["train", "configs/quickstart.py", "--data.shards", "/nowhere/*.tar"], "/nowhere"),
+        (["train", "configs/quickstart.py", "--data.shards", "/nowhere/a.tar"], "/nowhere/a.tar"),
+        (["evaluate", "/nowhere", "--benchmark", "voc", "--shards", "x"], "voc21"),
+        (["segment", "/nowhere", "README.md", "--classes", "cat"], "at least two"),
+        (["segment", "/nowhere", "README.md", "--classes", "cat, dog, cat"], "cat twice"),
+        (["segment", "/nowhere", "nothing.jpg", "--classes", "cat, dog"], "nothing.jpg"),
+        (["segment", "/nowhere", "README.md", "--classes", "cat, dog"], "README.md"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(args, names, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(args)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert names in message
+    assert "\n" not in message

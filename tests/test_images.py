@@ -1,0 +1,152 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from zeroseg.data.images import centre_crop, decode_image, decode_labels, resized, short_side_size
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def file_of(image: Image.Image, kind: str = "png", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_a_png_decodes_to_exactly_its_pixels():
+    assert np.array_equal(decode_image(file_of(Image.fromarray(PIXELS))), PIXELS.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("RGB", "jpeg"),
+        ("L", "jpeg"),
+        ("CMYK", "jpeg"),
+        ("L", "png"),
+        ("LA", "png"),
+        ("P", "png"),
+        ("1", "png"),
+        ("RGBA", "png"),
+        ("RGBA", "webp"),
+        ("CMYK", "tiff"),
+        ("I;16", "png"),
+    ],
+)
+def test_every_mode_decodes_to_8_bit_rgb_of_its_size(mode, kind):
+    if mode == "I;16":
+        image = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(PIXELS).convert(mode)
+    assert image.mode == mode
+    decoded = decode_image(file_of(image, kind))
+    assert decoded.dtype == torch.uint8
+    assert decoded.shape == (3, 5, 7)
+
+
+def test_a_grey_picture_has_three_equal_channels():
+    red, green, blue = decode_image(file_of(Image.fromarray(PIXELS[..., 0])))
+    assert torch.equal(red, green)
+    assert torch.equal(red, blue)
+    assert np.array_equal(red, PIXELS[..., 0])
+
+
+UPRIGHT = torch.from_numpy(PIXELS).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, UPRIGHT),
+        (2, UPRIGHT.flip(2)),
+        (3, UPRIGHT.flip(1, 2)),
+        (6, UPRIGHT.rot90(-1, (1, 2))),
+        (8, UPRIGHT.rot90(1, (1, 2))),
+    ],
+)
+def test_a_camera_turned_on_its_side_gives_an_upright_picture(orientation, expected):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert torch.equal(decode_image(file_of(Image.fromarray(PIXELS), exif=exif)), expected)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture"])
+def test_bytes_that_are_no_picture_are_an_error(data):
+    with pytest.raises(OSError):  # noqa: PT011
+        decode_image(data)
+
+
+def test_a_picture_cut_short_is_an_error():
+    data = file_of(Image.fromarray(np.tile(PIXELS, (9, 9, 1))), "jpeg")
+    with pytest.raises(OSError, match="truncated"):
+        decode_image(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_a_label_map_keeps_its_indices(mode):
+    indices = np.array([[0, 1, 20], [255, 3, 4]], np.uint8)
+    image = Image.fromarray(indices)
+    if mode == "P":
+        image.putpalette(range(256))
+    assert image.mode == mode
+    labels = decode_labels(file_of(image))
+    assert labels.dtype == torch.long
+    assert labels.tolist() == indices.tolist()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "I;16"])
+def test_a_label_map_of_another_mode_is_an_error_naming_it(mode):
+    blank = Image.new(mode, (3, 2))
+    with pytest.raises(ValueError, match=mode):
+        decode_labels(file_of(blank))
+
+
+def test_a_picture_of_the_right_size_is_only_scaled_to_one():
+    assert torch.equal(resized(UPRIGHT, (5, 7)), UPRIGHT.float() / 255)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 9), (20, 8)])
+def test_a_centre_crop_is_a_square_of_the_side(size):
+    image = torch.zeros(3, *size, dtype=torch.uint8)
+    assert centre_crop(image, 8).shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_centre_crop_takes_the_middle_of_the_longer_side(wide):
+    ramp = torch.arange(10, dtype=torch.uint8).expand(3, 4, 10)
+    crop = centre_crop(ramp if wide else ramp.mT, 4)
+    middle = torch.arange(3, 7).expand(3, 4, 4) / 255
+    assert torch.equal(crop, middle if wide else middle.mT)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 600), st.integers(1, 32))
+def test_sizes_are_multiples_close_to_the_scaled_ones(height, width, short_side, multiple):
+    size = short_side_size((height, width), short_side, multiple)
+    scale = short_side / min(height, width)
+    for new, old in zip(size, (height, width), strict=True):
+        assert new > 0
+        assert new % multiple == 0
+        assert new == multiple or abs(new - old * scale) <= multiple / 2 + 1e-6
+
+
+@settings(deadline=None)
+@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 40), st.integers(1, 32))
+def test_the_shorter_side_is_the_one_asked_for_when_that_is_a_multiple(height, width, n, multiple):
+    size = short_side_size((height, width), n * multiple, multiple)
+    assert min(size) == n * multiple
+    assert short_side_size((width, height), n * multiple, multiple) == size[::-1]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 500), st.integers(1, 500), st.integers(2, 5))
+def test_only_the_shape_of_a_picture_matters_not_its_size(height, width, factor):
+    small = short_side_size((height, width), 64, 16)
+    scale = 64 / min(height, width)
+    assume(all(abs(side * scale / 16 % 1 - 0.5) > 1e-6 for side in (height, width)))
+    assert short_side_size((factor * height, factor * width), 64, 16) == small

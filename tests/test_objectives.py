@@ -1,0 +1,182 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeroseg.data.views import cell_overlap
+from zeroseg.models.zeroseg import StudentOutput
+from zeroseg.training import losses
+from zeroseg.training.objectives import ViewComposition, Views, ZeroSegPaper, grouping_health
+
+GRIDS = (1, 2)
+NAMES = ("composition", "patches", "agreement", "multi_scale")
+
+
+def randn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def some_views(grids=GRIDS, batch=2, seed=7):
+    count = sum(grid**2 for grid in grids)
+    embeddings = F.normalize(randn(batch, count, 6, seed=seed), dim=-1)
+    return Views(embeddings, grids, cell_overlap(grids, (32, 32), 8))
+
+
+def some_output(*, patches=True, grad=False):
+    leaves = [randn(2, 3, 6), randn(2, 3, 10, seed=1), randn(2, 6, seed=2), randn(2, 10, 6, seed=3)]
+    segments, logits, whole, own = (leaf.requires_grad_(grad) for leaf in leaves)
+    visible = torch.arange(10).expand(2, -1)
+    kept = own if patches else None
+    return StudentOutput(segments, logits.softmax(dim=1), whole, kept, visible, None), own
+
+
+def replaced(views, index, value):
+    embeddings = views.embeddings.clone()
+    embeddings[:, index] = value
+    return Views(embeddings, views.grids, views.overlap)
+
+
+@given(seed=st.integers(0, 1000))
+@settings(deadline=None, max_examples=15)
+def test_a_segment_never_matches_the_view_of_the_full_image(seed):
+    views, (output, _) = some_views(), some_output()
+    output = output._replace(segments=views.embeddings[:, :1].expand(-1, 3, -1))
+    matching = ZeroSegPaper()(output, views, 0)["matching"]
+    other = F.normalize(randn(2, 6, seed=seed), dim=-1)
+    assert matching > 0.1
+    assert ZeroSegPaper()(output, replaced(views, 0, other), 0)["matching"] == matching
+
+
+def test_a_segment_that_is_a_local_view_matches_it():
+    views, (output, _) = some_views(), some_output()
+    output = output._replace(segments=views.embeddings[:, [1, 4, 4]])
+    assert ZeroSegPaper()(output, views, 0)["matching"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_all_views_are_local_without_the_full_image():
+    views, (output, _) = some_views((2, 3)), some_output()
+    output = output._replace(segments=views.embeddings[:, [0, 5, 12]])
+    assert ZeroSegPaper()(output, views, 0)["matching"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_full_image_must_come_first_among_the_grids():
+    output, _ = some_output()
+    with pytest.raises(ValueError, match="first"):
+        ZeroSegPaper()(output, some_views((2, 1)), 0)
+
+
+def test_multi_scale_is_the_distance_to_all_views():
+    views, (output, _) = some_views(), some_output()
+    expected = losses.multi_scale_loss(output.whole, views.embeddings)
+    torch.testing.assert_close(ZeroSegPaper()(output, views, 0)["multi_scale"], expected)
+
+
+def test_without_multi_scale_only_the_full_image_is_distilled():
+    views, (output, _) = some_views(), some_output()
+    terms = ZeroSegPaper(multi_scale=False)
+    loss = terms(output, views, 0)["multi_scale"]
+    expected = losses.distance(output.whole, views.embeddings[:, 0], "l1").mean()
+    torch.testing.assert_close(loss, expected)
+    elsewhere = replaced(views, slice(1, None), F.normalize(randn(2, 4, 6, seed=9), dim=-1))
+    assert terms(output, elsewhere, 0)["multi_scale"] == loss
+
+
+@pytest.mark.parametrize(
+    ("step", "share"), [(0, 0.25), (1, 0.5), (2, 0.75), (3, 1.0), (4, 1.0), (1000, 1.0)]
+)
+def test_matching_weight_rises_linearly_to_its_full_value(step, share):
+    views, (output, _) = some_views(), some_output()
+    full = ZeroSegPaper()(output, views, 0)["matching"]
+    got = ZeroSegPaper(matching_warmup=4, matching_weight=3.0)(output, views, step)["matching"]
+    torch.testing.assert_close(got, 3 * share * full)
+
+
+def test_matching_of_weight_zero_is_left_out():
+    output, _ = some_output()
+    assert set(ZeroSegPaper(matching_weight=0.0)(output, some_views(), 0)) == {"multi_scale"}
+
+
+def test_composition_needs_patch_embeddings():
+    output, _ = some_output(patches=False)
+    with pytest.raises(ValueError, match="patch_embeddings"):
+        ViewComposition()(output, some_views(), 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_composition_drops_terms_of_weight_zero(name):
+    output, _ = some_output()
+    result = ViewComposition(**{f"{name}_weight": 0.0})(output, some_views(), 0)
+    assert set(result) == set(NAMES) - {name}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_composition_terms_grow_with_their_weights(name):
+    views, (output, _) = some_views(), some_output()
+    one = ViewComposition(**{f"{name}_weight": 1.0})(output, views, 0)[name]
+    three = ViewComposition(**{f"{name}_weight": 3.0})(output, views, 0)[name]
+    torch.testing.assert_close(three, 3 * one)
+
+
+def test_agreement_moves_segments_and_assignment_but_not_patch_embeddings():
+    output, patches = some_output(grad=True)
+    ViewComposition()(output, some_views(), 0)["agreement"].backward(
+        inputs=[output.segments, output.assignment, patches]
+    )
+    assert output.segments.grad.abs().sum() > 0
+    assert output.assignment.grad.abs().sum() > 0
+    assert patches.grad is None
+
+
+def test_patches_term_moves_patch_embeddings():
+    output, patches = some_output(grad=True)
+    ViewComposition()(output, some_views(), 0)["patches"].backward()
+    assert patches.grad.abs().sum() > 0
+    assert output.segments.grad is None
+
+
+def test_composition_is_zero_when_one_segment_says_what_every_view_says():
+    direction = F.normalize(randn(1, 1, 6), dim=-1)
+    views = Views(direction.expand(2, 5, -1), GRIDS, cell_overlap(GRIDS, (32, 32), 8))
+    output, _ = some_output()
+    assignment = F.one_hot(torch.zeros(2, 10).long(), 3).mT.float()
+    segments = torch.cat([4 * direction.expand(2, 1, -1), randn(2, 2, 6)], dim=1)
+    output = output._replace(
+        segments=segments,
+        assignment=assignment,
+        whole=direction[0].expand(2, -1),
+        patches=direction.expand(2, 10, -1),
+    )
+    for value in ViewComposition()(output, views, 0).values():
+        assert value.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_health_of_one_segment_that_owns_all():
+    assignment = F.one_hot(torch.full((2, 20), 3), 5).mT.float()
+    health = grouping_health(assignment)
+    assert health["segments_used"] == 1
+    assert health["largest_share"] == 1
+    assert health["assignment_entropy"].item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("segments", [2, 5, 8])
+def test_entropy_of_a_uniform_assignment_is_the_log_of_the_segments(segments):
+    health = grouping_health(torch.full((2, segments, 7), 1 / segments))
+    assert health["assignment_entropy"].item() == pytest.approx(math.log(segments), rel=1e-5)
+
+
+def test_health_of_patches_dealt_out_evenly():
+    owners = torch.arange(20).remainder(4).expand(2, -1)
+    health = grouping_health(F.one_hot(owners, 5).mT.float())
+    assert health["segments_used"] == 4
+    assert health["largest_share"].item() == pytest.approx(0.25)
+
+
+def test_a_segment_below_the_used_share_does_not_count():
+    owners = torch.zeros(1, 200).long()
+    owners[0, 0] = 1
+    assignment = F.one_hot(owners, 2).mT.float()
+    assert grouping_health(assignment)["segments_used"] == 1
+    assert grouping_health(assignment, used_share=0.001)["segments_used"] == 2

@@ -1,0 +1,249 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+from zeroseg.data.views import cell_overlap
+from zeroseg.errors import InputError
+from zeroseg.models import load, save
+from zeroseg.models.clip import CLIPConfig
+from zeroseg.models.grouping import assign
+from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
+from zeroseg.training import losses
+from zeroseg.training.objectives import ViewComposition, Views, ZeroSegPaper
+
+TINY = ZeroSegConfig(
+    image_size=32,
+    patch_size=8,
+    width=16,
+    depth=1,
+    num_heads=2,
+    embed_dim=6,
+    decoder_depth=1,
+    decoder_width=16,
+    decoder_heads=2,
+    head_layers=(1, 1, 1),
+    segment_tokens=(6, 4),
+    patch_embeddings=True,
+)
+READOUTS = pytest.mark.parametrize("readout", ["segments", "patches", "combined"])
+TEACHER = CLIPConfig(architecture="zeroseg-scenes", weights="", mean=(0.1, 0.2, 0.3))
+
+
+def student(**changes):
+    torch.manual_seed(0)
+    return ZeroSeg(dataclasses.replace(TINY, **changes))
+
+
+def classes(count=5):
+    return F.normalize(torch.randn(count, 6, generator=torch.Generator().manual_seed(1)), dim=-1)
+
+
+def pictures(batch=2, height=32, width=32):
+    return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 48)])
+@pytest.mark.parametrize("assignment", ["hard", "soft"])
+def test_outputs_have_the_shapes_of_the_image(height, width, assignment):
+    output = student(assignment=assignment)(pictures(3, height, width))
+    patches = (height // 8) * (width // 8)
+    visible = round(0.4 * patches)
+    assert output.segments.shape == (3, 4, 6)
+    assert output.assignment.shape == (3, 4, visible)
+    assert output.whole.shape == (3, 6)
+    assert output.patches.shape == (3, visible, 6)
+    assert output.visible.shape == (3, visible)
+    assert output.reconstruction.shape == (3, patches, 3 * 8 * 8)
+
+
+def test_parts_that_are_left_out_give_nothing():
+    output = student(decoder_depth=0, patch_embeddings=False)(pictures())
+    assert output.reconstruction is None
+    assert output.patches is None
+
+
+@pytest.mark.parametrize(("ratio", "visible"), [(0.0, 16), (0.25, 12), (0.6, 6), (0.9, 2)])
+def test_the_mask_ratio_sets_the_number_of_visible_patches(ratio, visible):
+    assert student(mask_ratio=ratio)(pictures()).visible.shape == (2, visible)
+
+
+def test_answering_sees_every_patch_and_reconstructs_nothing():
+    output = student().segment(pictures(2, 16, 40))
+    assert output.visible.tolist() == [list(range(10))] * 2
+    assert output.reconstruction is None
+
+
+@pytest.mark.parametrize("cosine", [True, False])
+@pytest.mark.parametrize("how", ["hard", "soft"])
+def test_every_patch_is_assigned_once_in_all(how, cosine):
+    output = student(assignment=how, cosine_assignment=cosine)(pictures())
+    total = output.assignment.sum(dim=1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert output.assignment.min() >= 0
+
+
+def test_hard_assignment_gives_every_patch_to_one_segment():
+    assignment = student(assignment="hard")(pictures()).assignment
+    one_hot = F.one_hot(assignment.argmax(dim=1), 4).mT.float()
+    torch.testing.assert_close(assignment, one_hot)
+
+
+def test_soft_assignment_is_the_softmax_over_segments():
+    logits = torch.randn(2, 3, 5)
+    torch.testing.assert_close(assign(logits, "soft"), logits.softmax(dim=1))
+
+
+def test_hard_assignment_follows_the_softmax_on_average():
+    torch.manual_seed(0)
+    logits = torch.tensor([1.0, 0.0, -1.0])[None, :, None].expand(1, -1, 20_000)
+    share = assign(logits, "hard").mean(dim=2)[0]
+    torch.testing.assert_close(share, logits[0, :, 0].softmax(dim=0), rtol=0, atol=0.02)
+
+
+def test_hard_assignment_lets_gradients_through():
+    logits = torch.randn(2, 3, 5, requires_grad=True)
+    (assign(logits, "hard") * torch.randn(2, 3, 5)).sum().backward()
+    assert logits.grad.abs().sum() > 0
+
+
+@READOUTS
+def test_predictions_are_probabilities_at_every_pixel(readout):
+    probabilities = student().eval().predict(pictures(2, 24, 40), classes(), readout)
+    assert probabilities.shape == (2, 5, 24, 40)
+    assert probabilities.min() >= 0
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2, 24, 40))
+
+
+@READOUTS
+def test_predictions_are_the_same_each_time_and_in_either_mode(readout):
+    model = student()
+    first = model.train().predict(pictures(), classes(), readout)
+    assert torch.equal(model.predict(pictures(), classes(), readout), first)
+    assert torch.equal(model.eval().predict(pictures(), classes(), readout), first)
+
+
+@READOUTS
+def test_permuted_classes_give_permuted_predictions(readout):
+    model, order = student(), torch.tensor([3, 0, 4, 1, 2])
+    straight = model.predict(pictures(), classes(), readout, logit_scale=10.0)
+    permuted = model.predict(pictures(), classes()[order], readout, logit_scale=10.0)
+    torch.testing.assert_close(permuted, straight[:, order])
+
+
+@READOUTS
+def test_images_of_a_batch_do_not_see_each_other(readout):
+    model, images = student(), pictures(3)
+    together = model.predict(images, classes(), readout)
+    alone = torch.cat([model.predict(image[None], classes(), readout) for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+
+
+@READOUTS
+def test_a_class_scale_of_zero_says_nothing(readout):
+    flat = student().predict(pictures(), classes(), readout, logit_scale=0.0)
+    torch.testing.assert_close(flat, torch.full_like(flat, 1 / 5))
+
+
+def test_combined_readout_with_all_weight_on_patches_is_the_patches_readout():
+    model = student(patch_share=1.0)
+    combined, alone = (model.predict(pictures(), classes(), r) for r in ("combined", "patches"))
+    torch.testing.assert_close(combined, alone)
+
+
+@pytest.mark.parametrize("readout", ["patches", "combined"])
+def test_readouts_by_patch_need_patch_embeddings(readout):
+    with pytest.raises(InputError, match="patch_embeddings"):
+        student(patch_embeddings=False).predict(pictures(), classes(), readout)
+
+
+def test_sizes_that_patches_do_not_divide_are_refused():
+    for use in (student(), student().segment, lambda x: student().predict(x, classes())):
+        with pytest.raises(InputError, match="20 x 32"):
+            use(pictures(1, 20, 32))
+    with pytest.raises(InputError, match="multiples of 8"):
+        student(image_size=30)
+
+
+@pytest.mark.parametrize("terms", [ZeroSegPaper(), ViewComposition()])
+def test_a_tiny_student_overfits_one_batch(terms):
+    model, images, grids = student(mask_ratio=0.25, assignment="soft"), pictures(4), (1, 2)
+    embeddings = F.normalize(torch.randn(4, 5, 6), dim=-1)
+    views = Views(embeddings, grids, cell_overlap(grids, (32, 32), 8))
+    target = losses.patchify(images, 8)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    totals = []
+    for step in range(40):
+        output = model(images)
+        parts = terms(output, views, step)
+        painted = losses.reconstruction_loss(output.reconstruction, target, output.visible)
+        total = sum(parts.values()) + painted
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert sum(totals[-5:]) < 0.7 * sum(totals[:5])
+
+
+def test_every_parameter_is_reached_by_some_loss():
+    model = student()
+    output = model(pictures())
+    parts = [output.segments, output.whole, output.patches, output.reconstruction]
+    sum(part.square().sum() for part in parts).backward()
+    unreached = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert unreached == []
+
+
+@pytest.mark.parametrize("into", ["", "model"])
+def test_a_saved_student_comes_back_bit_for_bit(tmp_path, into):
+    model = student(patch_share=0.3)
+    save(model, tmp_path / into, TEACHER)
+    again, teacher = load(tmp_path)
+    assert teacher == TEACHER
+    assert again.config == model.config
+    assert not again.training
+    states = model.state_dict(), again.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert torch.equal(model.predict(pictures(), classes()), again.predict(pictures(), classes()))
+
+
+def test_only_the_students_own_parts_are_saved(tmp_path):
+    save(student(), tmp_path, TEACHER)
+    parts = {name.split(".")[0] for name in load_file(tmp_path / "model.safetensors")}
+    embeddings = {"segment_embedding", "whole_embedding", "patch_embedding"}
+    assert parts == {"trunk", "head", "whole_layer", "decoder"} | embeddings
+    assert {file.name for file in tmp_path.iterdir()} == {"model.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_folder_without_a_whole_model_is_refused(tmp_path, name):
+    save(student(), tmp_path, TEACHER)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=name):
+        load(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("fault", ["missing", "shape", "garbage"])
+def test_weights_that_do_not_fit_are_refused(tmp_path, fault):
+    save(student(), tmp_path, TEACHER)
+    weights, description = tmp_path / "model.safetensors", tmp_path / "model.json"
+    if fault == "missing":
+        state = load_file(weights)
+        save_file({k: v for k, v in state.items() if k != "head.tokens_1"}, weights)
+    elif fault == "shape":
+        parts = json.loads(description.read_text())
+        parts["student"]["segment_tokens"] = [5, 4]
+        description.write_text(json.dumps(parts))
+    else:
+        weights.write_bytes(b"this is no safetensors file")
+    with pytest.raises(InputError, match="do not fit"):
+        load(tmp_path)
