@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from accelerate import Accelerator
 from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
 from pipelines.quickstart import READOUTS, Examination, QuickstartConfig, health, write_data
-from pipelines.train import train
+from pipelines.train import accelerator_for, train
 from zeroseg.config import RunConfig
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models import load
@@ -53,8 +52,8 @@ class AblateConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     only: str = "*"
     """Shell pattern of variant names."""
-    steps: int = 150
-    width: int = 96
+    steps: int = 100
+    width: int = 64
     """Of the student's trunk."""
 
 
@@ -153,7 +152,7 @@ def selected(teacher: OnlineTeacher, grids: tuple[int, ...]) -> OnlineTeacher:
 def ablate(config: AblateConfig) -> str:
     """Run what is missing and return the table of all that is there."""
     shards = write_data(QuickstartConfig(output=config.output))
-    accelerator = Accelerator()
+    accelerator = accelerator_for(DEFAULT)
     clip = CLIP(DEFAULT.teacher, accelerator.device)
     teacher = OnlineTeacher(clip, DEFAULT.grids, remember=DEFAULT.remember)
     examination = Examination(shards, clip, accelerator)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from configs.quickstart import config as STUDENT
 from pipelines.evaluate import examples, write_scores
 from pipelines.report import markdown, report
-from pipelines.train import checkpoints, train
+from pipelines.train import accelerator_for, checkpoints, train
 from shards import scenes
 from zeroseg.config import RunConfig
 from zeroseg.data.benchmarks import SCENES, SCENES_OBJECTS
@@ -138,8 +138,7 @@ def write_data(config: QuickstartConfig) -> Path:
     sizes = [config.train_images, config.validation_images, config.test_images]
     done = folder / "sizes.json"
     if not done.is_file() or json.loads(done.read_text()) != sizes:
-        splits = zip((scenes.TRAIN, scenes.VALIDATION, scenes.TEST), sizes, strict=True)
-        scenes.write(folder, [dataclasses.replace(split, images=n) for split, n in splits])
+        scenes.write(folder, *sizes)
         done.write_text(json.dumps(sizes))
     return folder
 
@@ -170,7 +169,7 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     if config.fresh:
         shutil.rmtree(config.output, ignore_errors=True)
     shards = write_data(config)
-    accelerator = Accelerator()
+    accelerator = accelerator_for(STUDENT)
     clip = CLIP(STUDENT.teacher, accelerator.device)
     teacher = OnlineTeacher(clip, STUDENT.grids, remember=STUDENT.remember)
     models = {s: trained(student_config(config, s), teacher) for s in config.seeds}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from torch import nn
 from tqdm import tqdm
@@ -32,7 +32,7 @@ from zeroseg.training.teacher import OnlineTeacher
 
 def accelerator_for(config: RunConfig) -> Accelerator:
     """The process's place in the job. Raises InputError if the job is smaller than launched."""
-    device = Accelerator().device
+    device = PartialState().device
     bf16 = has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
     accelerator = Accelerator(
         mixed_precision="bf16" if bf16 else "no", log_with="tensorboard", project_dir=config.output

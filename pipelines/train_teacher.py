@@ -36,7 +36,7 @@ class TeacherConfig:
 
     output: Path = Path("runs/teacher")
     images: int = 12_000
-    steps: int = 1_600
+    steps: int = 1_000
     batch_size: int = 128
     learning_rate: float = 1.5e-3
     warmup: int = 150

@@ -1,15 +1,14 @@
 """A small procedural world: textured stuff, named objects in front of it, exact label maps.
 
 It is the embedded default: it needs no download, is deterministic by seed, and writes thousands of
-images a minute. A scene holds one or two kinds of stuff and one to five occluding objects. Colour
-alone or shape alone does not name an object: the unseen classes recombine colours and shapes of
-the seen ones. Unseen objects appear in the teacher's captions and in evaluation, never in the
-student's training images.
+images a minute. A scene holds one or two kinds of stuff and one to five occluding objects. The
+unseen classes are shapes of seen ones in colours between theirs. They appear in the teacher's
+captions and in evaluation, never in the student's training images.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -175,6 +174,10 @@ _PAINTS: dict[str, Callable[[Plane, Plane], Colour]] = {
     "pink": _flat(_PINK),
     "cyan": _flat(_CYAN),
     "white": _flat(_WHITE),
+    "turquoise": _flat((0.05, 0.6, 0.5)),
+    "maroon": _flat((0.4, 0.03, 0.12)),
+    "lilac": _flat((0.75, 0.6, 0.95)),
+    "golden": _flat((0.8, 0.62, 0.1)),
     "green": lambda u, v: _choose((v > 0.5) & (np.abs(u) < 0.17), _BROWN, _GREEN),
     "brown": lambda u, v: np.array(_BROWN, np.float32) * (1 + 0.25 * np.sin(v * 22))[..., None],
     "checkered": lambda u, v: _choose(
@@ -280,10 +283,14 @@ def samples(split: Split) -> Iterator[Sample]:
 
 
 def write(
-    destination: Path, splits: Sequence[Split] = (TRAIN, VALIDATION, TEST), per_shard: int = 500
+    destination: Path,
+    train_images: int = TRAIN.images,
+    validation_images: int = VALIDATION.images,
+    test_images: int = TEST.images,
+    per_shard: int = 500,
 ) -> None:
     """Write every split as `destination/<split>-NNNNNN.tar`."""
-    for split in splits:
-        write_shards(
-            samples(split), destination, split.name, per_shard=per_shard, total=split.images
-        )
+    sizes = {TRAIN: train_images, VALIDATION: validation_images, TEST: test_images}
+    for split, images in sizes.items():
+        drawn = samples(replace(split, images=images))
+        write_shards(drawn, destination, split.name, per_shard=per_shard, total=images)

@@ -79,8 +79,9 @@ def test_autocast_does_not_reach_the_teacher(clip):
 
 
 def test_a_class_without_synonyms_and_one_template_is_its_sentence(clip):
-    got = clip.class_embeddings(["cat", "grass"], SIMPLE)
-    torch.testing.assert_close(got, clip.encode_text(["a photo of a cat.", "a photo of a grass."]))
+    for names in (["cat", "grass", "sky"], ["sky", "cat", "grass"]):
+        sentences = clip.encode_text([f"a photo of a {name}." for name in names])
+        torch.testing.assert_close(clip.class_embeddings(names, SIMPLE), sentences)
 
 
 def test_synonyms_and_templates_are_averaged_into_one_unit_vector(clip):
@@ -89,12 +90,6 @@ def test_synonyms_and_templates_are_averaged_into_one_unit_vector(clip):
     mean = sum(clip.encode_text([sentence])[0] for sentence in sentences) / 6
     torch.testing.assert_close(got[0], mean / mean.norm())
     torch.testing.assert_close(got.norm(dim=-1), torch.ones(2))
-
-
-def test_classes_keep_their_order(clip):
-    names = ["sky", "grass", "road"]
-    straight, backwards = (clip.class_embeddings(n, SIMPLE) for n in (names, names[::-1]))
-    torch.testing.assert_close(straight, backwards.flip(0))
 
 
 def test_prompts_go_through_synonyms_then_templates():
@@ -125,8 +120,8 @@ def test_dense_features_of_one_place_are_the_image_embedding_of_a_convolutional_
     model_config = {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}
     register = registered(tmp_path, model_config, name)
     open_clip.add_model_config(tmp_path / f"{name}.json")
-    torch.save(open_clip.create_model(name).state_dict(), tmp_path / "weights.pt")
     weights = str(tmp_path / "weights.pt")
+    torch.save(open_clip.create_model(name).state_dict(), weights)
     clip = CLIP(CLIPConfig(architecture=name, weights=weights, register=register, precision="fp32"))
     dense, whole = clip.dense(pictures(side=32)), clip.encode_image(pictures(side=32))
     torch.testing.assert_close(dense, whole[..., None, None], rtol=1e-4, atol=1e-5)

@@ -44,7 +44,9 @@ def launched(processes: int, module: str, args: list[str]) -> subprocess.Complet
         command += ["--main_process_ip", "127.0.0.1", "--main_process_port", "29577"]
     command += ["--num_processes", str(processes), "--mixed_precision", "no", "-m", module, *args]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def test_quickstart_goes_from_nothing_to_a_report(tmp_path, capsys):
@@ -65,7 +67,9 @@ def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_pat
     assert list(run.glob("**/events.out.tfevents*"))
     protocol = ["--protocol.short-side", "112", "--protocol.window", "0"]
     pattern = ["--shards", f"{shards}/val-*.tar"]
-    cli.main(["evaluate", str(run), "--benchmark", "scenes", *pattern, *protocol, "--examples", "2"])
+    cli.main(
+        ["evaluate", str(run), "--benchmark", "scenes", *pattern, *protocol, "--examples", "2"]
+    )
     result = json.loads((run / "results/scenes-student-segments.json").read_text())
     assert result["scores"]["images"] == 8
     assert result["protocol"]["short_side"] == 112
@@ -84,7 +88,9 @@ def test_resuming_repeats_the_uninterrupted_run_exactly(shards, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     cli.main(["train", *arguments(shards, whole, 6, "--save-every", "3")])
     args = arguments(shards, parts, 6, "--save-every", "3")
-    process = subprocess.Popen([sys.executable, "-m", "pipelines.train", *args], cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.train", *args], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
     while not list(parts.glob("checkpoints/step-*")) and process.poll() is None:
         pass
     process.kill()

@@ -10,7 +10,6 @@ from zeroseg.evaluation.pictures import (
     overlay,
     palette,
     pixels,
-    side_by_side,
 )
 
 RED = np.full((4, 6, 3), (200, 0, 0), np.uint8)
@@ -50,12 +49,3 @@ def test_an_overlay_goes_from_the_photo_to_the_colours(strength):
     seen = overlay(RED, labels, strength)
     assert seen.shape == RED.shape
     assert np.abs(seen - expected).max() <= 0.5
-
-
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_a_row_has_one_height_and_white_between_its_pictures(count):
-    row = side_by_side([RED] * count, height=4, gap=3)
-    assert row.shape == (4, 6 * count + 3 * (count - 1), 3)
-    white = (row == 255).all(axis=(0, 2))
-    assert white.sum() == 3 * (count - 1)
-    assert (row[:, ~white] == RED[0, 0]).all()

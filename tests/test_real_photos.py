@@ -24,9 +24,9 @@ def shards(real, tmp_path_factory) -> Path:
     few.mkdir()
     for photo in sorted((real / "photos/imagenet").glob("*"))[::8]:
         shutil.copy(photo, few)
-    cli.main(["shards", "folder", "--source", str(few), "--destination", str(folder)])
-    masks = ["--images", str(real / "coco_masks/images"), "--masks", str(real / "coco_masks/masks")]
-    cli.main(["shards", "coco", *masks, "--destination", str(folder)])
+    cli.main(["shards", "folder", str(few), str(folder)])
+    masks = [str(real / "coco_masks/images"), str(real / "coco_masks/masks")]
+    cli.main(["shards", "coco", *masks, str(folder)])
     return folder
 
 
@@ -47,11 +47,15 @@ def test_training_on_real_photos_beats_the_untrained_student(real, shards, tmp_p
     embeddings = CLIP(teacher).class_embeddings(benchmark.names, SIMPLE)
     # Without a background threshold to choose, only what is under the masks of objects counts.
     protocol = Protocol(short_side=160, window=0, background_threshold=0.0)
-    batches = list(evaluation_batches(f"{shards}/val-*.tar", short_side=160, multiple=16, batch_size=8))
+    batches = list(
+        evaluation_batches(f"{shards}/val-*.tar", short_side=160, multiple=16, batch_size=8)
+    )
     accuracy = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
         segmenter = Student(model, "patches")
-        scores = evaluate(segmenter, batches, benchmark, embeddings, protocol, Accelerator(cpu=True))
+        scores = evaluate(
+            segmenter, batches, benchmark, embeddings, protocol, Accelerator(cpu=True)
+        )
         accuracy[name] = scores.miou
         assert scores.images == 100
         assert not scores.skipped

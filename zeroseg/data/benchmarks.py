@@ -52,7 +52,7 @@ _SEEN = (
     + ("checkered flag", "pink heart", "cyan diamond", "brown log", "white moon")
     + ("spotted mushroom", "grey wheel", "striped box")
 )
-_UNSEEN = ("blue ball", "red star", "purple heart", "yellow ring")
+_UNSEEN = ("turquoise ball", "maroon star", "lilac heart", "golden ring")
 
 SCENES = Benchmark(
     name="scenes",

@@ -2,7 +2,8 @@
 
 `ZeroSegPaper` is the paper's. `ViewComposition` is ours: not the paper's matching, and never to be
 reported as ZeroSeg's. Each is a frozen config whose call turns a student's output and the teacher's
-view embeddings into named losses, weights included.
+view embeddings into named losses, weights included. A term of weight zero, or without a view to
+match, is still part of the sum: distributed training wants every parameter in every step.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,6 @@ class ZeroSegPaper:
     """Distil z from every view; else from the full image alone (Table 4, "base")."""
     multi_scale_weight: float = 1.0
     matching_weight: float = 1.0
-    """0 leaves the matching out."""
     matching_warmup: int = 0
     """Steps over which the matching weight rises linearly from zero."""
     reconstruction_weight: float = 1.0
@@ -58,13 +58,15 @@ class ZeroSegPaper:
         """Weighted losses by name."""
         targets = views.embeddings if self.multi_scale else views.embeddings[:, :1]
         whole = losses.multi_scale_loss(output.whole, targets, self.distance, self.normalise)
-        result = {"multi_scale": self.multi_scale_weight * whole}
-        if self.matching_weight:
-            local = views.embeddings[:, views.local]
+        local = views.embeddings[:, views.local]
+        match = output.segments.sum() * 0
+        if local.shape[1]:
             match = losses.matching_loss(output.segments, local, self.distance, self.normalise)
-            rise = min(1.0, (step + 1) / max(1, self.matching_warmup))
-            result["matching"] = rise * self.matching_weight * match
-        return result
+        rise = min(1.0, (step + 1) / max(1, self.matching_warmup))
+        return {
+            "multi_scale": self.multi_scale_weight * whole,
+            "matching": rise * self.matching_weight * match,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +98,12 @@ class ViewComposition:
         patches = losses.pooled_loss(output.patches, shares, embeddings, self.distance)
         agreement = losses.distance(told, output.patches.detach(), self.distance).mean()
         whole = losses.multi_scale_loss(output.whole, embeddings, self.distance)
-        weighted = {
+        return {
             "composition": self.composition_weight * composition,
             "patches": self.patches_weight * patches,
             "agreement": self.agreement_weight * agreement,
             "multi_scale": self.multi_scale_weight * whole,
         }
-        return {name: value for name, value in weighted.items() if getattr(self, f"{name}_weight")}
 
 
 Terms = ZeroSegPaper | ViewComposition
