@@ -138,6 +138,7 @@ def write_data(config: QuickstartConfig) -> Path:
     sizes = [config.train_images, config.validation_images, config.test_images]
     done = folder / "sizes.json"
     if not done.is_file() or json.loads(done.read_text()) != sizes:
+        shutil.rmtree(folder, ignore_errors=True)  # a set that was stopped half-way
         scenes.write(folder, *sizes)
         done.write_text(json.dumps(sizes))
     return folder

@@ -32,7 +32,7 @@ from zeroseg.training.teacher import OnlineTeacher
 
 def accelerator_for(config: RunConfig) -> Accelerator:
     """The process's place in the job. Raises InputError if the job is smaller than launched."""
-    device = PartialState().device
+    device = torch.device(PartialState().device or "cpu")
     bf16 = has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
     accelerator = Accelerator(
         mixed_precision="bf16" if bf16 else "no", log_with="tensorboard", project_dir=config.output
@@ -118,8 +118,7 @@ def _loop(
         for loss_of_sample in batch.skipped:
             tqdm.write(f"skipped {loss_of_sample}", file=sys.stderr)
         skipped, seen = skipped + len(batch.skipped), seen + len(batch.keys)
-        with accelerator.autocast():
-            losses = objective(model, batch, step)
+        losses = objective(model, batch, step)
         accelerator.backward(torch.stack(list(losses.values())).sum())
         norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()

@@ -1,5 +1,6 @@
 """A folder of photos, searched to any depth, as unlabelled training shards."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,8 +33,10 @@ def checked_bytes(path: Path) -> bytes:
 
 
 def key_of(path: Path, source: Path) -> str:
-    """A key from the path below the source; dots would end a key in a tar, so they go."""
-    return str(path.relative_to(source).with_suffix("")).replace(".", "_")
+    """A key from the path below the source. Dots would end a key in a tar and leading double
+    underscores mark what is no sample, so both are replaced."""
+    key = str(path.relative_to(source).with_suffix("")).replace(".", "_")
+    return "/".join(re.sub("^__", "--", part) for part in key.split("/"))
 
 
 def write(source: Path, destination: Path, name: str = "train", per_shard: int = 1000) -> None:

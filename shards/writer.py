@@ -47,9 +47,12 @@ def write_shards(
 ) -> list[Path]:
     """Write `destination/name-000000.tar` and so on; each appears only when it is complete.
 
-    Raises InputError when there is no sample, or two samples share a key.
+    Raises InputError when there is no sample, two samples share a key, or there are such shards
+    already: a rewritten set must not mix with an older one.
     """
     destination.mkdir(parents=True, exist_ok=True)
+    if older := sorted(destination.glob(f"{name}-*.tar")):
+        raise InputError(f"{older[0]} exists already: remove the old set or choose another folder")
     keys: set[str] = set()
     shards: list[Path] = []
     group: list[Sample] = []

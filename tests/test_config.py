@@ -162,9 +162,8 @@ def test_asking_for_help_is_no_error(arguments, capsys):
 
 
 def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path, capsys):
-    arguments = ["--source", str(tmp_path), "--destination", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as caught:
-        cli.main(["shards", "folder", *arguments])
+        cli.main(["shards", "folder", str(tmp_path), str(tmp_path / "out")])
     assert caught.value.code == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")

@@ -110,8 +110,24 @@ def test_a_picture_of_the_right_size_is_only_scaled_to_one():
     assert torch.equal(resized(UPRIGHT, (5, 7)), UPRIGHT.float() / 255)
 
 
-@pytest.mark.parametrize("size", [(8, 8), (8, 9), (20, 8)])
-def test_a_centre_crop_is_a_square_of_the_side(size):
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 255), st.tuples(*[st.integers(1, 12)] * 4))
+def test_a_plain_picture_stays_plain_at_any_size(value, sides):
+    plain = torch.full((3, *sides[:2]), value, dtype=torch.uint8)
+    assert torch.equal(resized(plain, sides[2:]), torch.full((3, *sides[2:]), value / 255))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.tuples(*[st.integers(1, 12)] * 4))
+def test_a_resized_picture_keeps_to_8_bit_steps_between_0_and_1(sides):
+    image = torch.from_numpy(PIXELS[:, : sides[0]]).permute(2, 0, 1)
+    steps = resized(image, sides[2:]) * 255
+    assert (steps - steps.round()).abs().max() < 1e-4
+    assert 0 <= steps.min() <= steps.max() <= 255
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 8), (8, 8), (9, 20), (200, 11), (8, 9)])
+def test_a_centre_crop_is_a_square_of_the_side_from_any_size(size):
     image = torch.zeros(3, *size, dtype=torch.uint8)
     assert centre_crop(image, 8).shape == (3, 8, 8)
 

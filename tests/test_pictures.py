@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from zeroseg.data.benchmarks import IGNORE
 from zeroseg.evaluation.pictures import (
     coloured,
+    enlarged,
     overlay,
     palette,
     pixels,
+    side_by_side,
+    with_legend,
 )
 
 RED = np.full((4, 6, 3), (200, 0, 0), np.uint8)
@@ -49,3 +52,40 @@ def test_an_overlay_goes_from_the_photo_to_the_colours(strength):
     seen = overlay(RED, labels, strength)
     assert seen.shape == RED.shape
     assert np.abs(seen - expected).max() <= 0.5
+
+
+def test_enlarging_keeps_the_shape_and_invents_no_colour():
+    board = np.zeros((2, 3, 3), np.uint8)
+    board[0, 1] = board[1, 2] = 255
+    assert np.array_equal(enlarged(board, 8), board.repeat(4, 0).repeat(4, 1))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_row_has_one_height_and_white_between_its_pictures(count):
+    row = side_by_side([RED] * count, height=8, gap=3)
+    assert row.shape == (8, 12 * count + 3 * (count - 1), 3)
+    white = (row == 255).all(axis=(0, 2))
+    assert white.sum() == 3 * (count - 1)
+    assert (row[:, ~white] == RED[0, 0]).all()
+
+
+def test_pictures_of_different_sizes_share_a_row():
+    assert side_by_side([RED, np.zeros((20, 10, 3), np.uint8)], height=40, gap=2).shape == (
+        40,
+        60 + 2 + 20,
+        3,
+    )
+
+
+@pytest.mark.parametrize(("count", "width", "lines"), [(1, 200, 1), (12, 2000, 1), (3, 40, 3)])
+def test_a_legend_adds_as_many_lines_as_the_width_needs(count, width, lines):
+    picture = np.zeros((10, width, 3), np.uint8)
+    seen = with_legend(picture, {i: f"class {i}" for i in range(count)}, entry_height=20)
+    assert seen.shape == (10 + 20 * lines + 4, width, 3)
+    assert np.array_equal(seen[:10], picture)
+
+
+def test_a_legend_shows_the_colour_of_every_class_it_names():
+    legend = with_legend(np.zeros((4, 300, 3), np.uint8), {3: "cat", 200: "dog"})[4:]
+    for index in (3, 200):
+        assert (legend == palette(256)[index]).all(axis=-1).sum() >= 15 * 15

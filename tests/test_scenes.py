@@ -120,16 +120,14 @@ def test_a_caption_names_an_object_before_the_stuff_around_it():
 
 
 def test_written_scenes_are_read_back_by_the_evaluation(tmp_path):
-    splits = (Split(name="one", images=3, seed=1), Split(name="two", images=2, seed=2))
-    scenes.write(tmp_path, splits, per_shard=2)
+    scenes.write(tmp_path, train_images=3, validation_images=2, test_images=1, per_shard=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "one-000000.tar",
-        "one-000001.tar",
-        "two-000000.tar",
+        "test-000000.tar",
+        "train-000000.tar",
+        "train-000001.tar",
+        "val-000000.tar",
     ]
-    batches = evaluation_batches(
-        str(tmp_path / "two-*.tar"), short_side=SIZE, multiple=8, batch_size=2
-    )
-    (batch,) = batches
-    assert batch.keys == ("two-000000", "two-000001")
+    spec = str(tmp_path / "val-*.tar")
+    (batch,) = evaluation_batches(spec, short_side=SIZE, multiple=8, batch_size=2)
+    assert batch.keys == ("val-000000", "val-000001")
     assert int(batch.labels.max()) < len(SCENES.classes)

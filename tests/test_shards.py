@@ -231,3 +231,14 @@ def test_an_image_that_cannot_be_scored_is_named_and_the_others_are_read(tmp_pat
     skipped = [s for batch in batches for s in batch.skipped]
     assert [s.split()[1] for s in skipped] == ["torn:", "bare:", "odd:"]
     assert all("s-000000.tar" in s for s in skipped)
+
+
+def test_images_are_resized_and_labels_keep_their_own_size(tmp_path):
+    spec = write(tmp_path, [sample("a", 16, 22), sample("b", 5, 5)], per_shard=2)
+    first, second = evaluated(spec)
+    assert first.images.shape == (1, 3, 8, 12)
+    assert first.labels.shape == (1, 16, 22)
+    assert second.images.shape == (1, 3, 8, 8)
+    assert second.labels.shape == (1, 5, 5)
+    (batch,) = read(spec, 1, batch_size=2)
+    assert batch.images.shape == (2, 3, SIDE, SIDE)

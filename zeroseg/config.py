@@ -66,7 +66,7 @@ def read_config(arguments: Sequence[str]) -> RunConfig:
             f"config {path} does not exist: name a file of configs/ or a run's config.json"
         )
     if path.endswith(".json"):
-        default = from_json(RunConfig, json.loads(Path(path).read_text()), path)
+        default = from_json(RunConfig, _json(path), path)
     else:
         default = _python_config(path)
     return tyro.cli(
@@ -81,11 +81,18 @@ def read_config(arguments: Sequence[str]) -> RunConfig:
 def _python_config(path: str) -> RunConfig:
     try:
         config = runpy.run_path(path).get("config")
-    except TypeError as error:  # a dataclass got a field it does not have
-        raise InputError(f"config {path}: {error}") from error
+    except Exception as error:  # an unknown field, a misspelt name, a syntax error: the file's own
+        raise InputError(f"config {path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, RunConfig):
         raise InputError(f"config {path} defines no `config = RunConfig(...)`")
     return config
+
+
+def _json(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise InputError(f"config {path} is not JSON: {error}") from error
 
 
 def to_json(value: Any) -> Any:
@@ -122,9 +129,23 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
             )
         return kind(**{k: from_json(hints[k], v, f"{where}: {k}") for k, v in given.items()})
     if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise InputError(f"{where}: expected a list, found {value!r}")
         inner = typing.get_args(kind)[0]
         return tuple(from_json(inner, v, where) for v in value)
-    return Path(value) if kind is Path else value
+    return _plain(kind, value, where)
+
+
+def _plain(kind: Any, value: Any, where: str) -> Any:
+    """A value of a simple type, as JSON holds it."""
+    if typing.get_origin(kind) is Literal:
+        if value not in typing.get_args(kind):
+            raise InputError(f"{where}: {value!r} is none of {typing.get_args(kind)}")
+        return value
+    accepted = {Path: str, float: (int, float)}.get(kind, kind)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
+    return kind(value)
 
 
 def differences(a: Any, b: Any, where: str = "") -> list[str]:

@@ -16,7 +16,12 @@ def decode_image(data: bytes) -> UInt8[Tensor, "3 height width"]:
     Raises OSError or a PIL error on bytes that are no picture, or a decompression bomb.
     """
     with Image.open(io.BytesIO(data)) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):  # Pillow would clip 16-bit grey at 255
+            upright = Image.fromarray((np.array(upright) // 257).astype(np.uint8))
+        elif upright.mode == "P":  # straight to RGB, Pillow warns where the palette has alpha
+            upright = upright.convert("RGBA")
+        upright = upright.convert("RGB")
     return torch.from_numpy(np.array(upright)).permute(2, 0, 1)
 
 
@@ -30,7 +35,7 @@ def decode_labels(data: bytes) -> Int[Tensor, "height width"]:
 
 def resized(
     image: UInt8[Tensor, "3 height width"], size: tuple[int, int]
-) -> Float[Tensor, "3 height width"]:
+) -> Float[Tensor, "3 new_height new_width"]:
     """Resize to (height, width), antialiased bicubic; values in [0, 1]."""
     pixels = image[None].float()
     if tuple(image.shape[1:]) != size:

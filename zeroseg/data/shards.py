@@ -42,6 +42,13 @@ class DataConfig:
     shuffle: int = 1000
     """Samples held by the shuffle buffer."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("image_size", 1), ("workers", 0), ("shuffle", 1)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"data.{name} is {getattr(self, name)}: it must be at least {least}"
+                )
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -92,9 +99,9 @@ def _check_local(url: str) -> None:
         raise InputError(
             f"shard {url} does not exist: check the path, or build it with `zeroseg shards`"
         )
-    with_image = (IMAGE_MEMBER in sample for sample in tarfile_to_samples()([{"url": url}]))
+    samples = tarfile_to_samples()([{"url": url}])
     try:
-        found = next(with_image, False)
+        found = any(IMAGE_MEMBER in sample for sample in samples)
     except Exception as error:
         raise InputError(f"shard {url} cannot be read ({error}): build it again") from error
     if not found:
@@ -144,9 +151,10 @@ class TrainingBatches(IterableDataset[Batch]):
         decode = partial(_training_sample, side=self.config.image_size)
         for position in itertools.count(worker, workers):
             group = list(itertools.islice(samples, self.config.batch_size))
+            notes = list(dict.fromkeys(unreadable))
+            unreadable.clear()
             if position >= self.skip:
-                batch = decoded_batch(group, decode, unreadable)
-                unreadable.clear()
+                batch = decoded_batch(group, decode, notes)
                 if not batch.keys:
                     raise InputError(
                         f"not one sample of a whole batch can be decoded: {batch.skipped[:2]}"
@@ -156,8 +164,14 @@ class TrainingBatches(IterableDataset[Batch]):
 
 def _note(unreadable: list[str], error: Exception) -> bool:
     """Keep what webdataset's reader says of a shard it cannot go on with, and let it go on."""
-    unreadable.append(" ".join(str(a) for a in error.args if isinstance(a, str)) or repr(error))
+    words = dict.fromkeys(str(a) for a in error.args if isinstance(a, str))
+    unreadable.append(" ".join(words) or repr(error))
     return True
+
+
+def _refuse(error: Exception) -> bool:
+    words = " ".join(dict.fromkeys(str(a) for a in error.args if isinstance(a, str)))
+    raise InputError(f"a labelled shard cannot be read: {words}; build it again") from error
 
 
 def _training_sample(sample: dict[str, Any], side: int) -> tuple[Tensor, None]:
@@ -230,7 +244,8 @@ def evaluation_batches(
     world_size: int = 1,
 ) -> Iterator[Batch]:
     """Every labelled image of this process's share once; neighbours of one size share a batch."""
-    samples = tarfile_to_samples()([{"url": url} for url in shard_list(shards)[rank::world_size]])
+    mine = [{"url": url} for url in shard_list(shards)[rank::world_size]]
+    samples = tarfile_to_samples(handler=_refuse)(mine)
     decode = partial(_evaluation_sample, short_side=short_side, multiple=multiple)
     singles = (decoded_batch([sample], decode) for sample in samples)
     for (_, _, readable), same in itertools.groupby(singles, key=_kind):

@@ -1,5 +1,6 @@
 """Zero-shot evaluation: a segmenter, labelled shards and a benchmark in, scores out."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -31,6 +32,12 @@ class Protocol:
     """On the best class's probability; the paper has .95 VOC, .05 Context, .35 COCO."""
     logit_scale: float = 100.0
 
+    def __post_init__(self) -> None:
+        if self.window and not 0 < self.stride <= self.window:
+            raise InputError(
+                f"protocol.stride is {self.stride}: it must be from 1 to the window, {self.window}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
@@ -47,8 +54,10 @@ class Scores:
     skipped: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; a class in neither truth nor prediction is null."""
+        values = asdict(self)
+        found = self.per_class.items()
+        return values | {"per_class": {c: None if math.isnan(v) else v for c, v in found}}
 
 
 def mapped_labels(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zeroseg.data.benchmarks import IGNORE
 
-Picture = UInt8[ndarray, "height width 3"]
+Picture = UInt8[ndarray, "_ _ 3"]
 
 
 def palette(count: int) -> UInt8[ndarray, "count 3"]:

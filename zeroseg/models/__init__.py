@@ -38,15 +38,18 @@ def load(folder: Path | str) -> tuple[ZeroSeg, CLIPConfig]:
     for file in (description, weights):
         if not file.is_file():
             raise InputError(f"{folder} holds no model ({file.name} is missing): name a run folder")
-    parts = json.loads(description.read_text())
-    config = ZeroSegConfig(**{k: _tupled(v) for k, v in parts["student"].items()})
+    try:
+        parts = json.loads(description.read_text())
+        config = ZeroSegConfig(**{k: _tupled(v) for k, v in parts["student"].items()})
+        teacher = CLIPConfig(**{k: _tupled(v) for k, v in parts["teacher"].items()})
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{description} describes no model of this version: {error}") from error
     model = ZeroSeg(config)
     try:
         model.load_state_dict(load_file(weights))
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"weights {weights} do not fit {description}: {reason}") from error
-    teacher = CLIPConfig(**{k: _tupled(v) for k, v in parts["teacher"].items()})
     return model.eval(), teacher
 
 

@@ -5,7 +5,6 @@ would make a frozen open_clip tower many times slower on a CPU; on devices where
 weights themselves are bfloat16.
 """
 
-import logging
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +35,8 @@ class CLIPConfig:
     """An open_clip name, `local-dir:FOLDER`, `hf-hub:OWNER/NAME`, or `zeroseg-scenes`. The paper
     says "CLIP-L"; that this is OpenAI's L/14 at 224 is our reading."""
     weights: str = "openai"
-    """An open_clip tag, or a path to .safetensors or .pt; empty for folders and the hub."""
+    """An open_clip tag, or a path to .safetensors or .pt; empty for folders and the hub. A tag brings
+    its activation; for a file of OpenAI's weights name the architecture `ViT-L-14-quickgelu`."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the image tower. `auto` takes bf16 where the device is faster with it."""
     mean: tuple[float, float, float] | None = None
@@ -60,6 +60,8 @@ class CLIP(nn.Module):
         super().__init__()
         self.config = config
         if config.register:
+            if not Path(config.register).is_file():
+                raise InputError(f"teacher.register {config.register} does not exist")
             runpy.run_path(config.register)
         self.name = config.architecture
         if self.name in EMBEDDED:
@@ -105,7 +107,10 @@ class CLIP(nn.Module):
     def class_embeddings(
         self, names: Sequence[str], templates: tuple[str, ...]
     ) -> Float[Tensor, "class embed"]:
-        """One unit vector per class: the mean over its prompt templates and synonyms."""
+        """One unit vector per class: the mean over its prompt templates and synonyms.
+
+        Raises InputError for a name without a word.
+        """
         rows = [self.encode_text(prompts(name, templates)).mean(dim=0) for name in names]
         return F.normalize(torch.stack(rows), dim=-1)
 
@@ -142,13 +147,19 @@ def _load(name: str, weights: str) -> Any:
         raise InputError(
             f"teacher {name!r} has no weights: set `teacher.weights` to a tag or a path"
         )
+    if is_folder and weights:
+        raise InputError(
+            f"teacher {name!r} brings its weights: leave teacher.weights {weights!r} empty"
+        )
+    # open_clip builds the architecture as named and only warns when a tag wants another activation.
+    tag = None if is_folder else open_clip.get_pretrained_cfg(name.replace("/", "-"), weights)
     try:
-        logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))
         return open_clip.create_model(
             name,
             pretrained=None if is_folder else weights,
             require_pretrained=True,
             weights_only=True,
+            force_quick_gelu=bool((tag or {}).get("quick_gelu")),
         )
     except Exception as error:  # open_clip raises RuntimeError, ValueError, OSError, hub errors
         reason = " ".join(str(error).split())[:400]

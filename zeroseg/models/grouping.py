@@ -84,9 +84,10 @@ class Grouping(nn.Module):
     ) -> Float[Tensor, "batch segment token"]:
         """Similarity of each segment to each token, in float32."""
         query, key = self.query(segments).float(), self.key(tokens).float()
-        if self.cosine:
-            query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
-        return self.scale * (query @ key.mT)
+        with torch.autocast(tokens.device.type, enabled=False):
+            if self.cosine:
+                query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
+            return self.scale * (query @ key.mT)
 
     def forward(
         self,

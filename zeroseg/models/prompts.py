@@ -1,5 +1,7 @@
 """Prompt templates: how a class name becomes sentences for the text encoder."""
 
+from zeroseg.errors import InputError
+
 SIMPLE = ("a photo of a {}.",)
 """The paper's template (section 4.1)."""
 
@@ -12,4 +14,6 @@ TEMPLATES = {"simple": SIMPLE, "bare": BARE}
 def prompts(name: str, templates: tuple[str, ...]) -> list[str]:
     """Sentences for one class; commas in the name separate synonyms, each gets every template."""
     synonyms = [part.strip() for part in name.split(",") if part.strip()]
+    if not synonyms:
+        raise InputError(f"class name {name!r} holds no word")
     return [template.format(synonym) for synonym in synonyms for template in templates]

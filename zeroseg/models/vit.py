@@ -12,7 +12,7 @@ import timm
 import torch
 from jaxtyping import Float, Int
 from safetensors.torch import load_file
-from timm.layers import PatchEmbed, resample_abs_pos_embed
+from timm.layers import LayerNorm, PatchEmbed, resample_abs_pos_embed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
@@ -31,7 +31,9 @@ def sin_cos_positions(width: int, rows: int, columns: int) -> Float[Tensor, "1 p
 
 def blocks(depth: int, width: int, num_heads: int) -> nn.Sequential:
     """A stack of timm's pre-norm transformer blocks."""
-    return nn.Sequential(*(Block(width, num_heads, qkv_bias=True) for _ in range(depth)))
+    return nn.Sequential(
+        *(Block(width, num_heads, qkv_bias=True, norm_layer=LayerNorm) for _ in range(depth))
+    )
 
 
 def random_patches(
@@ -74,7 +76,7 @@ class Trunk(nn.Module):
         self,
         images: Float[Tensor, "batch 3 height width"],
         visible: Int[Tensor, "batch visible"] | None = None,
-    ) -> Float[Tensor, "batch token width"]:
+    ) -> Float[Tensor, "batch token feature"]:
         """Encode the patches named by `visible`, or all of them."""
         rows, columns = (side // self.patch_size for side in images.shape[2:])
         tokens = self.patch_embed(images) + self.positions(rows, columns)
@@ -91,7 +93,13 @@ class TrunkWeights:
     """A timm model name such as `vit_base_patch16_224.mae`, or a file (.safetensors, .pth, .pt)."""
     allow_missing: tuple[str, ...] = ()
     """Trunk parameters that may be absent from the source (shell patterns)."""
-    allow_unexpected: tuple[str, ...] = ("cls_token", "head.*", "head_drop.*", "fc_norm.*")
+    allow_unexpected: tuple[str, ...] = (
+        "cls_token",
+        "dist_token",
+        "head.*",
+        "head_dist.*",
+        "fc_norm.*",
+    )
     """Source parameters that the trunk does not have and that may be dropped (shell patterns)."""
 
 
@@ -123,11 +131,14 @@ def load_trunk(trunk: Trunk, weights: TrunkWeights) -> None:
 
 def _read_state(source: str) -> dict[str, Tensor]:
     path = Path(source)
-    if path.suffix == ".safetensors" and path.is_file():
-        return load_file(path)
     if path.is_file():
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(state.get("model", state.get("state_dict", state)))
+        try:
+            if path.suffix == ".safetensors":
+                return load_file(path)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            return dict(state.get("model", state.get("state_dict", state)))
+        except Exception as error:  # whatever the two formats make of a file that is neither
+            raise InputError(f"trunk weights {source!r} cannot be read: {error}") from error
     try:
         return dict(timm.create_model(source, pretrained=True, num_classes=0).state_dict())
     except Exception as error:  # unknown name, no such tag, no network: timm and the hub raise many

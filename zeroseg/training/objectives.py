@@ -56,6 +56,10 @@ class ZeroSegPaper:
 
     def __call__(self, output: StudentOutput, views: Views, step: int) -> Losses:
         """Weighted losses by name."""
+        if not self.multi_scale and views.grids[0] != 1:
+            raise ValueError(
+                "multi_scale=False distils the full image: the grids must start with 1"
+            )
         targets = views.embeddings if self.multi_scale else views.embeddings[:, :1]
         whole = losses.multi_scale_loss(output.whole, targets, self.distance, self.normalise)
         local = views.embeddings[:, views.local]

@@ -9,7 +9,8 @@ def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
     """Linear warm-up over `warmup` steps, then half a cosine down to zero at `total`."""
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    done = min(1.0, (step - warmup) / max(1, total - warmup))
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
