@@ -30,10 +30,10 @@ config = RunConfig(
     ),
     objective=ViewComposition(),
     remember=10_000,
-    steps=375,
+    steps=300,
     warmup=30,
     learning_rate=1e-3,
     log_every=25,
-    save_every=375,
+    save_every=300,
     output=Path("runs/quickstart/student"),
 )

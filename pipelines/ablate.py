@@ -50,9 +50,9 @@ class AblateConfig:
 
     output: Path = Path("runs/ablations")
     seeds: tuple[int, ...] = (0, 1, 2)
-    only: str = "*"
-    """Shell pattern of variant names."""
-    steps: int = 100
+    only: tuple[str, ...] = ("*",)
+    """Shell patterns of variant names."""
+    steps: int = 80
     width: int = 64
     """Of the student's trunk."""
 
@@ -157,7 +157,8 @@ def ablate(config: AblateConfig) -> str:
     teacher = OnlineTeacher(clip, DEFAULT.grids, remember=DEFAULT.remember)
     examination = Examination(shards, clip, accelerator)
     table = variants(config)
-    jobs = [(n, s) for s in config.seeds for n in table if fnmatchcase(n, config.only)]
+    chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]
+    jobs = [(n, s) for s in config.seeds for n in chosen]
     for name, seed in tqdm(jobs, desc="variants", unit="run"):
         folder = config.output / "".join(c if c.isalnum() else "-" for c in f"{name}-{seed}")
         record = folder / "row.json"
