@@ -104,7 +104,8 @@ def write_scores(folder: Path, name: str, scores: Scores, protocol: Protocol) ->
     """Keep scores together with the protocol that made them."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"name": name, "scores": scores.to_json(), "protocol": dataclasses.asdict(protocol)}
-    fresh = folder / f"{scores.benchmark}-{name}.new"
+    slug = "".join(c if c.isalnum() else "-" for c in name)
+    fresh = folder / f"{scores.benchmark}-{slug}.new"
     fresh.write_text(json.dumps(content, indent=2))
     fresh.rename(fresh.with_suffix(".json"))
 
@@ -137,13 +138,13 @@ def run(config: EvaluateConfig) -> Scores:
             world_size=world_size,
         )
 
-    mine = tqdm(
+    bar = tqdm(
         batches(accelerator.process_index, accelerator.num_processes),
         desc=benchmark.name,
         unit="batch",
         disable=not accelerator.is_main_process,
     )
-    scores = evaluate(segmenter, mine, benchmark, embeddings, config.protocol, accelerator)
+    scores = evaluate(segmenter, iter(bar), benchmark, embeddings, config.protocol, accelerator)
     if accelerator.is_main_process:
         folder = config.model.parent if config.model.name == "model" else config.model
         write_scores(folder / "results", f"student {config.readout}", scores, config.protocol)

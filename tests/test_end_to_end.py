@@ -38,11 +38,9 @@ def losses(run: Path) -> list[dict]:
 
 
 def launched(processes: int, module: str, args: list[str]) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
-    if processes > 1:
-        command += ["--multi_cpu", "--num_machines", "1", "--machine_rank", "0"]
-        command += ["--main_process_ip", "127.0.0.1", "--main_process_port", "29577"]
-    command += ["--num_processes", str(processes), "--mixed_precision", "no", "-m", module, *args]
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--config_file", str(ROOT / "configs/accelerate/cpu.yaml")]
+    command += ["--num_processes", str(processes), "-m", module, *args]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=300, check=False

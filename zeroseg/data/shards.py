@@ -43,7 +43,7 @@ class DataConfig:
     """Samples held by the shuffle buffer."""
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("image_size", 1), ("workers", 0), ("shuffle", 1)):
+        for name, least in (("batch_size", 1), ("image_size", 1), ("workers", 0), ("shuffle", 0)):
             if getattr(self, name) < least:
                 raise InputError(
                     f"data.{name} is {getattr(self, name)}: it must be at least {least}"
@@ -229,7 +229,12 @@ def train_batches(
     dataset = TrainingBatches(order, config, skip)
     context = "fork" if config.workers else None
     loader = DataLoader(
-        dataset, batch_size=None, num_workers=config.workers, multiprocessing_context=context
+        dataset,
+        batch_size=None,
+        num_workers=config.workers,
+        multiprocessing_context=context,
+        # Its own: drawing from the global one here would make a resumed run draw other masks.
+        generator=torch.Generator().manual_seed(seed),
     )
     return iter(loader)
 
