@@ -59,4 +59,5 @@ def test_training_on_real_photos_beats_the_untrained_student(real, shards, tmp_p
         accuracy[name] = scores.miou
         assert scores.images == 100
         assert not scores.skipped
+    print(accuracy)
     assert accuracy["trained"] > 1.5 * accuracy["untrained"]

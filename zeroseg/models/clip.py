@@ -8,6 +8,7 @@ weights themselves are bfloat16.
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,9 +61,7 @@ class CLIP(nn.Module):
         super().__init__()
         self.config = config
         if config.register:
-            if not Path(config.register).is_file():
-                raise InputError(f"teacher.register {config.register} does not exist")
-            runpy.run_path(config.register)
+            _register(config.register)
         self.name = config.architecture
         if self.name in EMBEDDED:
             self.name = f"local-dir:{EMBEDDED[self.name]}"
@@ -132,6 +131,14 @@ class CLIP(nn.Module):
             else:
                 raise InputError(f"no dense features are known for the image tower of {self.name}")
         return F.normalize(features.float(), dim=1)
+
+
+@cache
+def _register(path: str) -> None:
+    """Run a file that makes architectures known, once a process."""
+    if not Path(path).is_file():
+        raise InputError(f"teacher.register {path} does not exist")
+    runpy.run_path(path)
 
 
 def _load(name: str, weights: str) -> Any:
