@@ -80,7 +80,7 @@ class ViewComposition:
     `composition`: the share-weighted mean of the segments' embeddings over a view's cell is that
     view's embedding. `patches`: the mean of the patch embeddings in the cell is, too.
     `agreement`: at each single patch, the mixture of its segments is the patch's own embedding
-    (which does not move for it) - the finest cell of all, which teaches the assignment where one
+    (which does not move for it): the finest cell of all, meant to teach the assignment where one
     region ends. `multi_scale` is the paper's.
     """
 
