@@ -181,6 +181,9 @@ def train_teacher(config: TeacherConfig) -> None:
         bar.set_postfix(loss=f"{loss.item():.3f}")
     model.eval()
     _save(model, used_tokens, config.output)
+    # What is shipped is what is measured: half-precision weights, unused words at zero.
+    model = open_clip.create_model(f"local-dir:{config.output}").eval()
+    assert isinstance(model, CLIP)
     card = retrieval_accuracy(model, tokenizer, config, size) | {
         "final_loss": loss.item(),
         "steps": config.steps,
