@@ -87,14 +87,20 @@ class Examination:
 
     def object_scores(self, segmenter: Segmenter) -> tuple[Scores, Protocol]:
         """Test scores over objects and background, at the threshold that validation prefers."""
-        name, embeddings = SCENES_OBJECTS, self.embeddings[SCENES_OBJECTS.name]
+        benchmark, embeddings = SCENES_OBJECTS, self.embeddings[SCENES_OBJECTS.name]
         tried = sweep(
-            segmenter, self.validation, name, embeddings, PROTOCOL, self.accelerator, THRESHOLDS
+            segmenter,
+            self.validation,
+            benchmark,
+            embeddings,
+            PROTOCOL,
+            self.accelerator,
+            THRESHOLDS,
         )
         chosen = max(zip(tried, THRESHOLDS, strict=True), key=lambda pair: pair[0].miou)[1]
         protocol = dataclasses.replace(PROTOCOL, background_threshold=chosen)
         return evaluate(
-            segmenter, self.test, name, embeddings, protocol, self.accelerator
+            segmenter, self.test, benchmark, embeddings, protocol, self.accelerator
         ), protocol
 
     def write(self, name: str, segmenter: Segmenter, run: Path) -> dict[str, float]:

@@ -115,8 +115,8 @@ def _loop(
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = next(batches).to(accelerator.device)
-        for loss_of_sample in batch.skipped:
-            tqdm.write(f"skipped {loss_of_sample}", file=sys.stderr)
+        for sample in batch.skipped:
+            tqdm.write(f"skipped {sample}", file=sys.stderr)
         skipped, seen = skipped + len(batch.skipped), seen + len(batch.keys)
         losses = objective(model, batch, step)
         accelerator.backward(torch.stack(list(losses.values())).sum())
