@@ -30,6 +30,8 @@ from zeroseg.models.clip import CLIP
 from zeroseg.training.objectives import ZeroSegPaper
 from zeroseg.training.teacher import OnlineTeacher
 
+DECODER: dict[str, Any] = {"decoder_depth": 2, "decoder_width": 64, "decoder_heads": 2}
+"""For reconstruction; the quickstart does without."""
 PAPER = dataclasses.replace(
     DEFAULT,
     model=dataclasses.replace(
@@ -38,6 +40,7 @@ PAPER = dataclasses.replace(
         cosine_assignment=False,
         token_std=0.02,
         patch_embeddings=False,
+        **DECODER,
     ),
     objective=ZeroSegPaper(),
 )
@@ -52,7 +55,7 @@ class AblateConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     only: tuple[str, ...] = ("*",)
     """Shell patterns of variant names."""
-    steps: int = 80
+    steps: int = 300
     width: int = 64
     """Of the student's trunk."""
 
@@ -117,7 +120,7 @@ def variants(config: AblateConfig) -> dict[str, RunConfig]:
             ours, composition_weight=0.0, agreement_weight=0.0
         ),
         "composition: L1": variant(ours, distance="l1"),
-        "composition: no reconstruction": variant(ours, model={"decoder_depth": 0}),
+        "composition: with reconstruction": variant(ours, model=DECODER),
     }
     return table
 
