@@ -106,7 +106,7 @@ def test_a_run_folder_is_never_overwritten_and_resume_needs_the_same_config(shar
         cli.main(["train", *arguments(shards, run, 2)])
     from pipelines.train import main
 
-    with pytest.raises(InputError, match=r"learning_rate: 0.001 -> 0.5"):
+    with pytest.raises(InputError, match=r"learning_rate: \S+ -> 0\.5"):
         main([*arguments(shards, run, 2, "--learning-rate", "0.5"), "--resume"])
 
 
