@@ -21,11 +21,17 @@ import tyro
 from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
-from pipelines.quickstart import READOUTS, Examination, QuickstartConfig, health, write_data
-from pipelines.train import accelerator_for, train
+from pipelines.quickstart import (
+    READOUTS,
+    Examination,
+    QuickstartConfig,
+    health,
+    trained,
+    write_data,
+)
+from pipelines.train import accelerator_for
 from zeroseg.config import RunConfig
 from zeroseg.evaluation.segmenters import Student
-from zeroseg.models import load
 from zeroseg.models.clip import CLIP
 from zeroseg.training.objectives import ZeroSegPaper
 from zeroseg.training.teacher import OnlineTeacher
@@ -55,7 +61,7 @@ class AblateConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     only: tuple[str, ...] = ("*",)
     """Shell patterns of variant names."""
-    steps: int = 300
+    steps: int = 200
     width: int = 64
     """Of the student's trunk."""
 
@@ -129,9 +135,7 @@ def run_one(
     config: RunConfig, teacher: OnlineTeacher, examination: Examination
 ) -> dict[str, float]:
     """Train one variant and score it on the validation split."""
-    if not (config.output / "model").is_dir():
-        train(config, teacher=teacher)
-    model, _ = load(config.output)
+    model = trained(config, teacher)
     row = health(model, examination.validation)
     for readout in READOUTS:
         if readout == "segments" or config.model.patch_embeddings:

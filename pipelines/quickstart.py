@@ -166,7 +166,10 @@ def student_config(config: QuickstartConfig, seed: int) -> RunConfig:
 def trained(run: RunConfig, teacher: OnlineTeacher) -> ZeroSeg:
     """Train a student, or take the one that an earlier call finished or began."""
     if not (run.output / "model").is_dir():
-        train(run, resume=bool(checkpoints(run.output)), teacher=teacher)
+        begun = bool(checkpoints(run.output))
+        if not begun:  # stopped before its first checkpoint: nothing of it can be used
+            shutil.rmtree(run.output, ignore_errors=True)
+        train(run, resume=begun, teacher=teacher)
     return load(run.output)[0]
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,9 @@ def test_quickstart_goes_from_nothing_to_a_report(tmp_path, capsys):
     assert page.count("data:image/png;base64,") == 4
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert "4x4 cells named by their views" in capsys.readouterr().out
+    for part in ("model", "checkpoints"):  # as if it had been stopped before its first checkpoint
+        shutil.rmtree(tmp_path / "q/student-0" / part)
+    assert quickstart.quickstart(config) == rows
 
 
 def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_path):
