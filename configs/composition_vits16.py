@@ -1,7 +1,7 @@
 """Our objective on a ViT-S/16 with CLIP B/16: the first thing to try on your own photos.
 
     zeroseg shards folder photos/ data/photos
-    zeroseg train configs/composition_vits16.py --data.shards 'data/photos/train-*.tar'
+    zeroseg train configs/composition_vits16.py --data.shards data/photos
 
 Not run at this size by us; the same objective at the quickstart's size is in docs/ablations.md.
 """
@@ -24,7 +24,7 @@ config = RunConfig(
         patch_embeddings=True,
     ),
     teacher=CLIPConfig(architecture="ViT-B-16", weights="openai"),
-    data=DataConfig(shards="data/photos/train-*.tar", batch_size=64),
+    data=DataConfig(shards="data/photos", batch_size=64),
     objective=ViewComposition(),
     steps=20_000,
     warmup=1_000,

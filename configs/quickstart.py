@@ -27,7 +27,7 @@ config = RunConfig(
     ),
     teacher=CLIPConfig(architecture="zeroseg-scenes", weights=""),
     data=DataConfig(
-        shards="data/scenes/train-*.tar", image_size=112, batch_size=16, workers=0, shuffle=1000
+        shards="data/scenes/train", image_size=112, batch_size=16, workers=0, shuffle=1000
     ),
     objective=ViewComposition(),
     remember=10_000,

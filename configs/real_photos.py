@@ -37,7 +37,7 @@ config = RunConfig(
         std=(0.5, 0.5, 0.5),
         register=str(teacher / "register.py"),
     ),
-    data=DataConfig(shards="data/real/train-*.tar", image_size=160, batch_size=16, workers=0),
+    data=DataConfig(shards="data/real/photos", image_size=160, batch_size=16, workers=0),
     objective=ViewComposition(),
     grids=(1, 2, 3),
     remember=2_000,

@@ -89,7 +89,7 @@ def variant(
 def variants(config: AblateConfig) -> dict[str, RunConfig]:
     """Every variant by name, in the order of the table."""
     size = {"width": config.width, "num_heads": config.width // 32}
-    shards = {"shards": f"{config.output}/shards/train-*.tar"}
+    shards = {"shards": f"{config.output}/shards/train"}
     length = {"steps": config.steps, "save_every": config.steps * 4, "warmup": config.steps // 10}
     paper, ours = (
         variant(dataclasses.replace(base, **length), model=size, data=shards)

@@ -11,7 +11,7 @@ COMMANDS = {
         "pipelines.quickstart",
         "shards, training, scores and report on the embedded default",
     ),
-    "shards": ("shards.cli", "make shards: scenes, folder, coco"),
+    "shards": ("shards.cli", "make shards, check them, show them"),
     "train": ("pipelines.train", "train a student from a config"),
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
     "segment": ("pipelines.segment", "segment your picture with your words"),

@@ -21,8 +21,11 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from zeroseg.data.batch import Batch
 from zeroseg.data.benchmarks import BENCHMARKS, IGNORE, Benchmark
-from zeroseg.data.shards import Batch, evaluation_batches, shard_list
+from zeroseg.data.evaluation import evaluation_batches
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_set import open_set
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate, mapped_labels
 from zeroseg.evaluation.inference import label_map, slide
@@ -80,7 +83,7 @@ def examples(
     device = class_embeddings.device
     singles = ((b.to(device), i) for b in batches if b.keys for i in range(len(b.keys)))
     for _, (batch, i) in zip(range(count), singles, strict=False):
-        image, labels = batch.images[i : i + 1], batch.labels
+        image, labels = batch.pixels[i : i + 1], batch.labels
         assert labels is not None
         truth = mapped_labels(labels[i], benchmark, batch.keys)
         scores = slide(segmenter, image, class_embeddings, protocol.window, protocol.stride)
@@ -116,13 +119,9 @@ def run(config: EvaluateConfig) -> Scores:
         benchmark_named(config.benchmark),
         templates_named(config.protocol.templates),
     )
-    total = len(shard_list(config.shards))
+    shards = open_set(config.shards, ShardCache())
     model, teacher = load(config.model)
     accelerator = Accelerator()
-    if total < accelerator.num_processes:
-        raise InputError(
-            f"{total} shards cannot feed {accelerator.num_processes} processes: launch fewer"
-        )
     clip = CLIP(teacher, accelerator.device)
     model.to(accelerator.device)
     embeddings = clip.class_embeddings(benchmark.names, templates)
@@ -130,7 +129,7 @@ def run(config: EvaluateConfig) -> Scores:
 
     def batches(rank: int, world_size: int) -> Iterable[Batch]:
         return evaluation_batches(
-            config.shards,
+            shards,
             short_side=config.protocol.short_side,
             multiple=model.config.patch_size,
             batch_size=config.batch_size,

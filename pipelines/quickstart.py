@@ -8,7 +8,6 @@ are of the test split, which nothing else reads.
 """
 
 import dataclasses
-import json
 import shutil
 import statistics
 import sys
@@ -28,9 +27,13 @@ from pipelines.evaluate import examples, write_scores
 from pipelines.report import markdown, report
 from pipelines.train import accelerator_for, checkpoints, train
 from shards import scenes
+from shards.build import Limits, build
 from zeroseg.config import RunConfig
+from zeroseg.data.batch import Batch
 from zeroseg.data.benchmarks import SCENES, SCENES_OBJECTS
-from zeroseg.data.shards import Batch, evaluation_batches
+from zeroseg.data.evaluation import evaluation_batches
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_set import open_set
 from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate, sweep
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student
@@ -74,9 +77,9 @@ class Examination:
         }
 
     def _read(self, shards: Path, split: str) -> list[Batch]:
-        pattern, multiple = f"{shards}/{split}-*.tar", STUDENT.model.patch_size
+        opened, multiple = open_set(f"{shards}/{split}", ShardCache()), STUDENT.model.patch_size
         batches = evaluation_batches(
-            pattern, short_side=scenes.SIZE, multiple=multiple, batch_size=25
+            opened, short_side=scenes.SIZE, multiple=multiple, batch_size=25
         )
         return list(batches)
 
@@ -118,7 +121,7 @@ class Examination:
 @torch.no_grad()
 def health(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
     """Mean grouping health over images, as the student answers."""
-    rows = [(len(b.keys), grouping_health(model.segment(b.images).assignment)) for b in batches]
+    rows = [(len(b.keys), grouping_health(model.segment(b.pixels).assignment)) for b in batches]
     images = sum(count for count, _ in rows)
     return {k: sum(n * float(row[k]) for n, row in rows) / images for k in rows[0][1]}
 
@@ -139,20 +142,21 @@ def baselines(clip: CLIP, model: ZeroSeg) -> dict[str, Segmenter]:
 
 
 def write_data(config: QuickstartConfig) -> Path:
-    """Write the three splits unless they are there; return their folder."""
-    folder = config.output / "shards"
-    sizes = [config.train_images, config.validation_images, config.test_images]
-    done = folder / "sizes.json"
-    if not done.is_file() or json.loads(done.read_text()) != sizes:
-        shutil.rmtree(folder, ignore_errors=True)  # a set that was stopped half-way
-        scenes.write(folder, *sizes)
-        done.write_text(json.dumps(sizes))
+    """Write the three splits, or what is missing of them; return their folder."""
+    folder, limits = config.output / "shards", Limits(images_per_shard=500)
+    sizes = {
+        "train": config.train_images,
+        "val": config.validation_images,
+        "test": config.test_images,
+    }
+    for split, images in sizes.items():
+        build(scenes.scenes(split, images), str(folder / split), limits)
     return folder
 
 
 def student_config(config: QuickstartConfig, seed: int) -> RunConfig:
     """The training run of one seed."""
-    shards = f"{config.output}/shards/train-*.tar"
+    shards = f"{config.output}/shards/train"
     return dataclasses.replace(
         STUDENT,
         seed=seed,

@@ -24,7 +24,16 @@ import matplotlib.pyplot as plt
 
 COLUMNS = ("miou", "seen_miou", "unseen_miou", "hiou")
 HEALTH = ("segments_used", "largest_share", "assignment_entropy")
-APART = (*HEALTH, "step", "learning_rate", "images_per_second", "skipped_samples", "gradient_norm")
+APART = (
+    *HEALTH,
+    "step",
+    "learning_rate",
+    "images_per_second",
+    "epoch",
+    "left_out",
+    "lost",
+    "gradient_norm",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +58,7 @@ def metrics_of(run: Path) -> list[dict[str, float]]:
 
 def curves(rows: Sequence[dict[str, float]]) -> str:
     """Losses beside the health of the grouping, as inline SVG."""
-    names = [k for k in rows[-1] if k not in APART]
+    names = [k for k in rows[-1] if k not in APART and not k.startswith("lost/")]
     steps = [row["step"] for row in rows]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
     for name in names:

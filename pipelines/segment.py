@@ -72,9 +72,8 @@ def run(config: SegmentConfig) -> Path:
     model.to(device)
     short_side = protocol.short_side or model.config.image_size
     size = (photo.shape[1], photo.shape[2])
-    image = resized(photo, short_side_size(size, short_side, model.config.patch_size))[None].to(
-        device
-    )
+    pixels = resized(photo, short_side_size(size, short_side, model.config.patch_size))
+    image = (pixels[None].float() / 255).to(device)
     clip = CLIP(teacher, device)
     embeddings = clip.class_embeddings(words.names, templates_named(protocol.templates))
     segmenter = Student(model, config.readout, protocol.logit_scale)

@@ -8,17 +8,18 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 from torch import nn
 from tqdm import tqdm
 
 from zeroseg.config import RunConfig, differences, read_config, to_json
-from zeroseg.data.shards import Batch, shard_list, train_batches
+from zeroseg.data.stream import TrainingStream
 from zeroseg.errors import InputError
 from zeroseg.models import save
 from zeroseg.models.clip import CLIP
@@ -52,8 +53,14 @@ def train(config: RunConfig, *, resume: bool = False, teacher: OnlineTeacher | N
     `resume` continues from the run folder's last checkpoint. `teacher` hands in one that already
     remembers embeddings. Raises InputError for anything wrong with the input, before training.
     """
-    shard_list(config.data.shards)
     accelerator = accelerator_for(config)
+    # Already dealt to processes: handed to accelerator.prepare, the batches would be split again.
+    stream = TrainingStream(
+        config.data,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        seed=config.seed,
+    )
     set_seed(config.seed)
     student = ZeroSeg(config.model)
     if config.start is not None:
@@ -70,20 +77,13 @@ def train(config: RunConfig, *, resume: bool = False, teacher: OnlineTeacher | N
         parameter_groups(student, config.weight_decay), betas=config.betas
     )
     model, optimizer = accelerator.prepare(student, optimizer)
+    accelerator.register_for_checkpointing(stream)
     step = _begin(accelerator, config, resume)
     # Everything was built alike on every process; from here on masks and noise differ by rank.
     if step == 0:
         set_seed(config.seed, device_specific=True)
-    # Already dealt to processes: handed to accelerator.prepare, the batches would be split again.
-    batches = train_batches(
-        config.data,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        seed=config.seed,
-        skip=step,
-    )
     model.train()
-    _loop(accelerator, config, model, optimizer, objective, batches, step)
+    _loop(accelerator, config, model, optimizer, objective, stream, step)
     if accelerator.is_main_process:
         save(student, config.output / "model", config.teacher)
     accelerator.wait_for_everyone()
@@ -97,7 +97,7 @@ def _loop(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     objective: Distillation,
-    batches: Iterator[Batch],
+    stream: TrainingStream,
     step: int,
 ) -> None:
     bar = tqdm(
@@ -107,7 +107,7 @@ def _loop(
         unit="step",
         disable=not accelerator.is_main_process,
     )
-    skipped, seen = 0, 0
+    batches = iter(stream)
     while step < config.steps:
         rate = learning_rate(
             step, peak=config.learning_rate, warmup=config.warmup, total=config.steps
@@ -115,9 +115,8 @@ def _loop(
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = next(batches).to(accelerator.device)
-        for sample in batch.skipped:
-            tqdm.write(f"skipped {sample}", file=sys.stderr)
-        skipped, seen = skipped + len(batch.skipped), seen + len(batch.keys)
+        for loss in batch.lost if stream.lost.total() <= config.name_lost else ():
+            tqdm.write(f"lost {loss}", file=sys.stderr)
         losses = objective(model, batch, step)
         accelerator.backward(torch.stack(list(losses.values())).sum())
         norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -127,15 +126,23 @@ def _loop(
         bar.update()
         if step % config.log_every == 0 or step == config.steps:
             elapsed = max(bar.format_dict["elapsed"], 1e-9)
-            speed = seen * accelerator.num_processes / elapsed
+            speed = stream.seen * accelerator.num_processes / elapsed
             values = losses | objective.health() | {"gradient_norm": norm}
             row = {k: v.item() for k, v in accelerator.reduce(values, "mean").items()}
-            row |= {"learning_rate": rate, "images_per_second": speed, "skipped_samples": skipped}
+            row |= {"learning_rate": rate, "images_per_second": speed} | _reading(stream)
             _log(accelerator, config, row, step)
             bar.set_postfix(loss=f"{sum(row[k] for k in losses):.3f}", images_s=f"{speed:.0f}")
         if step % config.save_every == 0 or step == config.steps:
             _checkpoint(accelerator, config, step)
     bar.close()
+
+
+def _reading(stream: TrainingStream) -> dict[str, float]:
+    """Where the data is, and what could not be had of it, over all processes."""
+    lost: Counter[str] = sum(map(Counter, gather_object([dict(stream.lost)])), Counter())
+    counts = {f"lost/{cause}": float(n) for cause, n in sorted(lost.items())}
+    place = stream.place
+    return {"epoch": place.epoch, "left_out": place.left_out, "lost": lost.total()} | counts
 
 
 def _log(accelerator: Accelerator, config: RunConfig, row: dict[str, float], step: int) -> None:

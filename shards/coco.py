@@ -1,51 +1,198 @@
-"""COCO photos with semantic masks, as COCO-Object shards: 80 things and background.
+"""COCO's photos with label maps: the 80 things as outlines, or things and stuff as pixels.
 
-Masks are 8-bit PNGs of COCO's own category ids, as in its panoptic and stuff releases: 1 to 90 are
-things (with gaps), 0 is unlabelled, above 90 is stuff. Here things become 1 to 80 in order and
-everything else becomes background, 0.
+COCO numbers its categories from 1 to 182, 80 things and 91 stuff; 11 numbers are of things that
+were dropped before the release.
 """
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from jaxtyping import UInt8
+from numpy import ndarray
 
-from shards.folder import checked_bytes, key_of, photos
-from shards.writer import Sample, encoded, write_shards
-from zeroseg.data.benchmarks import COCO_OBJECT
+from shards.folder import SUFFIXES
+from shards.labelled import named, need, need_package, paired, png_ids, read_pair
+from shards.sample import BadSample, Sample, Source, encoded, image_size, key_of
+from zeroseg.data.benchmarks import COCO_OBJECT, IGNORE
 from zeroseg.errors import InputError
 
-ABSENT_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
-"""Ids between 1 and 90 that COCO's 80 things leave out."""
+ABSENT = {12: "street sign", 26: "hat", 29: "shoe", 30: "eye glasses", 45: "plate"}
+ABSENT |= {66: "mirror", 68: "window", 69: "desk", 71: "door", 83: "blender", 91: "hair brush"}
+"""Categories that nothing is labelled with."""
+STUFF = (
+    ("banner", "blanket", "branch", "bridge", "building-other", "bush", "cabinet", "cage")
+    + ("cardboard", "carpet", "ceiling-other", "ceiling-tile", "cloth", "clothes", "clouds")
+    + ("counter", "cupboard", "curtain", "desk-stuff", "dirt", "door-stuff", "fence")
+    + ("floor-marble", "floor-other", "floor-stone", "floor-tile", "floor-wood", "flower", "fog")
+    + ("food-other", "fruit", "furniture-other", "grass", "gravel", "ground-other", "hill")
+    + ("house", "leaves", "light", "mat", "metal", "mirror-stuff", "moss", "mountain", "mud")
+    + ("napkin", "net", "paper", "pavement", "pillow", "plant-other", "plastic", "platform")
+    + ("playingfield", "railing", "railroad", "river", "road", "rock", "roof", "rug", "salad")
+    + ("sand", "sea", "shelf", "sky-other", "skyscraper", "snow", "solid-other", "stairs", "stone")
+    + ("straw", "structural-other", "table", "tent", "textile-other", "towel", "tree", "vegetable")
+    + ("wall-brick", "wall-concrete", "wall-other", "wall-panel", "wall-stone", "wall-tile")
+    + ("wall-wood", "water-other", "waterdrops", "window-blind", "window-other", "wood")
+)
+"""Categories 92 to 182."""
+THINGS = {
+    category: label
+    for label, category in enumerate((i for i in range(1, 92) if i not in ABSENT), 1)
+}
+"""COCO-Object's label, 1 to 80, of each thing."""
+NAMES = ABSENT | dict(zip(THINGS, COCO_OBJECT.names, strict=True)) | dict(enumerate(STUFF, 92))
+"""Of each category, 1 to 182."""
+MASK_IDS = dict.fromkeys(range(IGNORE), 0) | THINGS | {IGNORE: IGNORE}
+"""COCO-Object's labels of category ids."""
+USED = sorted(NAMES.keys() - ABSENT.keys())
+CLASSES = {
+    182: tuple(NAMES[i] for i in range(1, 183)),
+    171: tuple(NAMES[i] for i in USED),
+    81: COCO_OBJECT.classes,
+}
+"""By number of classes: names in order of label."""
+PIXEL_IDS: dict[int, dict[int, int]] = {
+    182: {i: i for i in (*range(182), IGNORE)},
+    171: dict.fromkeys((*range(182), IGNORE), IGNORE) | {i - 1: n for n, i in enumerate(USED)},
+    81: dict.fromkeys((*range(182), IGNORE), 0) | {i - 1: n for i, n in THINGS.items()},
+}
+"""By number of classes: labels of the pixel values of the stuff-and-things maps."""
 
 
-def object_table() -> np.ndarray:
-    """What each of 256 category ids becomes."""
-    table = np.zeros(256, np.uint8)
-    things = [i for i in range(1, 91) if i not in ABSENT_IDS]
-    assert len(things) == len(COCO_OBJECT.names)
-    table[things] = np.arange(1, len(things) + 1)
-    table[255] = 255
-    return table
+@dataclass(frozen=True)
+class Outlined:
+    """A photo of an instances file with what is outlined in it."""
+
+    file: str
+    width: int
+    height: int
+    objects: tuple[tuple[int, Any], ...]
+    """(label, polygons or run lengths) of each."""
 
 
-def write(
-    images: Path, masks: Path, destination: Path, name: str = "val", per_shard: int = 500
-) -> None:
-    """Write images that have a mask of the same name as `destination/<name>-NNNNNN.tar`."""
-    table = object_table()
+def coco_object(
+    root: Path,
+    split: str = "val2017",
+    images: Path | None = None,
+    annotations: Path | None = None,
+) -> Source:
+    """COCO-Object: background 0 and 80 things, drawn from `annotations/instances_<split>.json`.
 
-    def samples() -> Iterator[Sample]:
-        for path in files:
-            mask = masks / path.relative_to(images).with_suffix(".png")
-            if not mask.is_file():
-                raise InputError(f"image {path} has no mask {mask}: add it or remove the image")
-            with Image.open(mask) as picture:
-                ids = np.array(picture)
-            if ids.ndim != 2 or ids.dtype != np.uint8:
-                raise InputError(f"mask {mask} is not one 8-bit channel of category ids")
-            yield Sample(key_of(path, images), checked_bytes(path), encoded(table[ids], "png"))
+    Photos are in `<root>/<split>`, or in `images`; another JSON file can be given as `annotations`.
+    Larger objects are drawn first, by the pixels they cover, so that none hides a smaller one;
+    crowds are drawn like any object, and photos without any object are all background. Raises
+    InputError when a part is missing, the file is not COCO's, or pycocotools is not installed.
+    """
+    need_package("pycocotools", "COCO-Object")
+    photos = need(images or root / split, "COCO-Object", f"{split}.zip")
+    usual = root / f"annotations/instances_{split}.json"
+    file = need(annotations or usual, "COCO-Object", "annotations_trainval2017.zip")
+    return Source(
+        units=_outlined(file),
+        read=partial(read_outlined, photos),
+        classes=COCO_OBJECT.classes,
+        built_from={"kind": "coco-object", "source": str(root), "split": split}
+        | {"images": str(photos), "annotations": str(file)},
+    )
 
-    files = photos(images)
-    write_shards(samples(), destination, name, per_shard=per_shard, total=len(files))
+
+def coco_stuff(root: Path, split: str = "val2017", ids: Literal[171, 182, 81] = 171) -> Source:
+    """COCO-Stuff 164k, from the pixel maps of `stuffthingmaps/<split>`, or of `<split>` itself,
+    which also holds the photos.
+
+    A pixel is a category id less one, or 255 where nothing is labelled. With 171 classes the used
+    categories count from 0 in order and the absent are 255; with 182 pixels stay as they are. With
+    81 the maps become COCO-Object as GroupViT's conversion has it, which published scores rest on:
+    80 things from 1, and all else background 0, also what nothing is labelled as. Raises InputError
+    when a part is missing.
+    """
+    if ids not in PIXEL_IDS:
+        raise InputError(f"COCO-Stuff has 171 classes, 182 ids or 81 for COCO-Object, not {ids}")
+    need(root / split, "COCO-Stuff", f"{split}.zip")
+    maps = root / "stuffthingmaps" / split
+    if not maps.exists() and any((root / split).glob("*.png")):
+        maps = root / split
+    need(maps, "COCO-Stuff", "stuffthingmaps_trainval2017.zip")
+    return Source(
+        units=paired(root, split, maps),
+        read=partial(read_pair, PIXEL_IDS[ids], png_ids),
+        classes=CLASSES[ids],
+        built_from={"kind": "coco-stuff", "source": str(root), "split": split, "ids": str(ids)},
+    )
+
+
+def coco_masks(images: Path, masks: Path) -> Source:
+    """COCO-Object from 8-bit PNG masks of category ids, of the same name and place as the photos.
+
+    1 to 90 are things, 0 unlabelled, above 90 stuff, 255 ignored; all but things and 255 become
+    background. Raises InputError when a folder is missing or holds no photo.
+    """
+    need(images, "COCO-Object", "the photos there")
+    need(masks, "COCO-Object", "the masks there")
+    others = sorted(SUFFIXES - {".jpg"})
+    return Source(
+        units=paired(images, "", masks, suffixes=(".jpg", *others)),
+        read=partial(read_pair, MASK_IDS, png_ids),
+        classes=COCO_OBJECT.classes,
+        built_from={"kind": "coco-masks", "source": str(images), "masks": str(masks)},
+    )
+
+
+def read_outlined(images: Path, unit: Outlined) -> Iterator[Sample | BadSample]:
+    """The one photo of a unit, in the folder `images`, and what is outlined in it."""
+    path = images / unit.file
+    try:
+        with named(path):
+            data = path.read_bytes()
+            width, height = image_size(data)
+            if (width, height) != (unit.width, unit.height):
+                expected = f"its annotations are for {unit.width}x{unit.height}"
+                raise BadSample(f"{width}x{height} pixels, but {expected}")
+            labels = drawn(unit)
+    except BadSample as error:
+        yield error
+    else:
+        yield Sample(key_of(unit.file), data, encoded(labels, "png"), unit.file)
+
+
+def drawn(unit: Outlined) -> UInt8[ndarray, "height width"]:
+    """The objects' labels, 0 where there is none; larger objects lie below smaller ones."""
+    from pycocotools import mask
+
+    layers = []
+    for label, outline in unit.objects:
+        runs = outline
+        if isinstance(outline, list) or isinstance(outline["counts"], list):
+            runs = mask.frPyObjects(outline, unit.height, unit.width)
+        covered = mask.decode(mask.merge(runs) if isinstance(runs, list) else runs).astype(bool)
+        layers.append((label, covered))
+    labels = np.zeros((unit.height, unit.width), np.uint8)
+    for label, covered in sorted(layers, key=lambda layer: -layer[1].sum()):
+        labels[covered] = label
+    return labels
+
+
+def _outlined(file: Path) -> list[Outlined]:
+    """Every photo that an instances file lists, in order of file name."""
+    try:
+        content = json.loads(file.read_bytes())
+        for category in content["categories"]:
+            if category["id"] not in THINGS or NAMES[category["id"]] != category["name"]:
+                raise ValueError(f"category {category['id']} is {category['name']!r}")
+        objects: dict[int, list[tuple[int, Any]]] = {photo["id"]: [] for photo in content["images"]}
+        for found in content["annotations"]:
+            objects[found["image_id"]].append((THINGS[found["category_id"]], found["segmentation"]))
+        units = [
+            Outlined(p["file_name"], p["width"], p["height"], tuple(objects[p["id"]]))
+            for p in content["images"]
+        ]
+    except (ValueError, LookupError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise InputError(f"{file} is not a file of COCO's 80 things ({problem})") from error
+    if not units:
+        raise InputError(f"{file} lists no image: unpack it again")
+    return sorted(units, key=lambda unit: unit.file)

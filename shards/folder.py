@@ -1,50 +1,57 @@
-"""A folder of photos, searched to any depth, as unlabelled training shards."""
+"""A folder of photos, searched to any depth, as unlabelled images."""
 
-import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from functools import partial
 
-from PIL import Image
-
-from shards.writer import Sample, write_shards
+from shards.sample import BadSample, Sample, Source, image_size, key_of
+from zeroseg.data.storage import join, listed, read_bytes
 from zeroseg.errors import InputError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+"""Of picture files, in lower case; either case is found."""
 
 
-def photos(source: Path) -> list[Path]:
-    """Every picture file below a folder, in order of path. Raises InputError when there is none."""
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
+def folder(source: str) -> Source:
+    """Every picture file below a folder or URL, in order of path, its key the path.
+
+    Raises InputError when there is none, or when two would have one key.
+    """
+    units = listed(source, SUFFIXES)
+    if not units:
         raise InputError(f"no {', '.join(sorted(SUFFIXES))} below {source}: check the folder")
-    return found
+    distinct_keys(source, (path for path, _ in units))
+    return Source(
+        units=units,
+        read=partial(read_picture, source),
+        built_from={"kind": "folder", "source": source},
+    )
 
 
-def checked_bytes(path: Path) -> bytes:
-    """The file's own bytes, never re-encoded. Raises InputError when they are no picture."""
+def read_picture(source: str, unit: tuple[str, int | None]) -> Iterator[Sample | BadSample]:
+    """The one image of a unit (path below the source, bytes)."""
+    path, _ = unit
+    url = join(source, path)
+    yield checked(url, Sample(key_of(path), read_bytes(url), source=path))
+
+
+def checked(name: str, sample: Sample) -> Sample | BadSample:
+    """The sample, or a BadSample that begins with `name` when its image is empty or no picture."""
+    if not sample.image:
+        return BadSample(f"{name}: empty")
     try:
-        with Image.open(path) as image:
-            image.verify()
-    except Exception as error:  # whatever a picture library makes of a file that is no picture
-        raise InputError(
-            f"{path} is not a readable picture ({error}): remove or mend it"
-        ) from error
-    return path.read_bytes()
+        image_size(sample.image)
+    except BadSample as error:
+        return BadSample(f"{name}: {error}")
+    return sample
 
 
-def key_of(path: Path, source: Path) -> str:
-    """A key from the path below the source. Dots would end a key in a tar and leading double
-    underscores mark what is no sample, so both are replaced."""
-    key = str(path.relative_to(source).with_suffix("")).replace(".", "_")
-    return "/".join(re.sub("^__", "--", part) for part in key.split("/"))
-
-
-def write(source: Path, destination: Path, name: str = "train", per_shard: int = 1000) -> None:
-    """Write the photos of a folder as `destination/<name>-NNNNNN.tar`."""
-
-    def samples() -> Iterator[Sample]:
-        for path in files:
-            yield Sample(key_of(path, source), checked_bytes(path))
-
-    files = photos(source)
-    write_shards(samples(), destination, name, per_shard=per_shard, total=len(files))
+def distinct_keys(source: str, paths: Iterable[str]) -> None:
+    """Raises InputError naming two paths below a source that would have one key, if there are."""
+    first: dict[str, str] = {}
+    for path in paths:
+        other = first.setdefault(key_of(path), path)
+        if other != path:
+            raise InputError(
+                f"{join(source, other)} and {join(source, path)} would both be called "
+                f"{key_of(path)!r}: rename or remove one"
+            )

@@ -9,16 +9,16 @@ captions and in evaluation, never in the student's training images.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from numpy.random import Generator
 
-from shards.writer import Sample, encoded, write_shards
+from shards.sample import Sample, Source, encoded
 from zeroseg.data.benchmarks import SCENES, SCENES_OBJECTS
+from zeroseg.errors import InputError
 
 SIZE = 112
 """Pixels a side."""
@@ -274,23 +274,24 @@ TEST = Split(name="test", images=200, seed=3)
 """For the printed scores alone."""
 
 
-def samples(split: Split) -> Iterator[Sample]:
-    """Draw a split; scene `i` depends on the split's seed and `i` alone."""
-    for index in range(split.images):
-        image, labels = scene(np.random.default_rng([split.seed, index]), split.objects)
-        pixels, truth = encoded(image, "jpeg", quality=95), encoded(labels, "png")
-        yield Sample(f"{split.name}-{index:06d}", pixels, truth)
+SPLITS = {split.name: split for split in (TRAIN, VALIDATION, TEST)}
 
 
-def write(
-    destination: Path,
-    train_images: int = TRAIN.images,
-    validation_images: int = VALIDATION.images,
-    test_images: int = TEST.images,
-    per_shard: int = 500,
-) -> None:
-    """Write every split as `destination/<split>-NNNNNN.tar`."""
-    sizes = {TRAIN: train_images, VALIDATION: validation_images, TEST: test_images}
-    for split, images in sizes.items():
-        drawn = samples(replace(split, images=images))
-        write_shards(drawn, destination, split.name, per_shard=per_shard, total=images)
+def draw(split: Split, index: int) -> Iterator[Sample]:
+    """Scene `index` of a split; it depends on the split's seed and the index alone."""
+    image, labels = scene(np.random.default_rng([split.seed, index]), split.objects)
+    pixels, truth = encoded(image, "jpeg", quality=95), encoded(labels, "png")
+    yield Sample(f"{split.name}-{index:06d}", pixels, truth, f"scene {index} of {split.name}")
+
+
+def scenes(split: str, images: int | None = None) -> Source:
+    """A split of the embedded world: train, val or test. Raises InputError for any other."""
+    if split not in SPLITS:
+        raise InputError(f"scenes have no split {split!r}: choose one of {', '.join(SPLITS)}")
+    chosen = SPLITS[split] if images is None else replace(SPLITS[split], images=images)
+    return Source(
+        units=range(chosen.images),
+        read=partial(draw, chosen),
+        classes=SCENES.classes,
+        built_from={"kind": "scenes", "split": split, "seed": str(chosen.seed)},
+    )

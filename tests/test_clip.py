@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from zeroseg.data.shards import Batch
+from zeroseg.data.batch import Batch
 from zeroseg.data.views import cell_views
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
@@ -27,7 +27,12 @@ def clip():
 
 
 def pictures(batch=3, side=48, seed=0):
-    return torch.rand(batch, 3, side, side, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (batch, 3, side, side), generator=generator) / 255
+
+
+def batch_of(keys, images):
+    return Batch(tuple(keys), (images * 255).round().byte())
 
 
 def registered(folder, model_config, name):
@@ -199,7 +204,7 @@ def test_bfloat16_points_where_float32_does(clip):
 
 
 def test_teacher_embeds_each_view_of_each_image(clip):
-    got = OnlineTeacher(clip, GRIDS)(Batch(("a", "b", "c"), pictures()))
+    got = OnlineTeacher(clip, GRIDS)(batch_of(("a", "b", "c"), pictures()))
     views = cell_views(pictures(), GRIDS, 48)
     expected = torch.stack([clip.encode_image(image_views) for image_views in views])
     assert got.shape == (3, 5, 64)
@@ -209,18 +214,18 @@ def test_teacher_embeds_each_view_of_each_image(clip):
 @pytest.mark.parametrize("chunk", [1, 4, 15])
 @pytest.mark.parametrize("remember", [0, 2, 10])
 def test_chunks_and_memory_do_not_change_the_embeddings(clip, chunk, remember):
-    plain = OnlineTeacher(clip, GRIDS)(Batch(("a", "b", "c"), pictures()))
+    plain = OnlineTeacher(clip, GRIDS)(batch_of(("a", "b", "c"), pictures()))
     teacher = OnlineTeacher(clip, GRIDS, remember=remember, chunk=chunk)
     for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
-        batch = Batch(tuple("abc"[i] for i in order), pictures()[order])
+        batch = batch_of(["abc"[i] for i in order], pictures()[order])
         torch.testing.assert_close(teacher(batch), plain[order], rtol=1e-4, atol=1e-5)
     assert len(teacher.memory) == min(remember, 3)
 
 
 def test_remembered_images_are_known_by_their_key(clip):
     teacher = OnlineTeacher(clip, GRIDS, remember=1)
-    first = teacher(Batch(("a", "b"), pictures(2)))
-    again = teacher(Batch(("b", "a"), pictures(2, seed=9)))
+    first = teacher(batch_of(("a", "b"), pictures(2)))
+    again = teacher(batch_of(("b", "a"), pictures(2, seed=9)))
     assert torch.equal(again[1], first[0])
     assert not torch.allclose(again[0], first[1])
 
@@ -239,7 +244,7 @@ def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, t
     objective = Distillation(OnlineTeacher(clip, GRIDS), terms, 16)
     assert isinstance(objective, Objective)
     assert objective.health() == {}
-    losses = objective(student, Batch(("a", "b", "c"), pictures()), 0)
+    losses = objective(student, batch_of(("a", "b", "c"), pictures()), 0)
     sum(losses.values()).backward()
     assert set(losses) == names
     assert set(objective.health()) == {"segments_used", "largest_share", "assignment_entropy"}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines import cli, quickstart
 from shards import scenes
-from shards.writer import write_shards
+from shards.build import Limits, build
 from zeroseg import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -22,13 +22,13 @@ SMALL = ["--model.width", "32", "--model.depth", "1", "--model.num-heads", "2"]
 def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shards")
     for name, images, per_shard in (("train", 48, 12), ("val", 8, 4)):
-        split = scenes.Split(name=name, images=images, seed=9)
-        write_shards(scenes.samples(split), folder, name, per_shard=per_shard)
+        limits = Limits(images_per_shard=per_shard, workers=0)
+        build(scenes.scenes(name, images), str(folder / name), limits)
     return folder
 
 
 def arguments(shards: Path, output: Path, steps: int = 4, *more: str) -> list[str]:
-    config = [str(ROOT / "configs/quickstart.py"), "--data.shards", f"{shards}/train-*.tar"]
+    config = [str(ROOT / "configs/quickstart.py"), "--data.shards", f"{shards}/train"]
     size = ["--data.batch-size", "4", "--steps", str(steps), "--log-every", "1", *SMALL]
     return [*config, *size, "--output", str(output), *more]
 
@@ -68,7 +68,7 @@ def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_pat
     cli.main(["train", *arguments(shards, run)])
     assert list(run.glob("**/events.out.tfevents*"))
     protocol = ["--protocol.short-side", "112", "--protocol.window", "0"]
-    pattern = ["--shards", f"{shards}/val-*.tar"]
+    pattern = ["--shards", f"{shards}/val"]
     cli.main(
         ["evaluate", str(run), "--benchmark", "scenes", *pattern, *protocol, "--examples", "2"]
     )
@@ -128,7 +128,7 @@ def test_two_processes_train_and_score_like_one(shards, tmp_path):
     assert len(losses(run)) == 3
     scored = []
     for processes in (1, 2):
-        args = [str(run), "--benchmark", "scenes", "--shards", f"{shards}/val-*.tar"]
+        args = [str(run), "--benchmark", "scenes", "--shards", f"{shards}/val"]
         args += ["--protocol.short-side", "112", "--protocol.window", "0", "--examples", "0"]
         done = launched(processes, "pipelines.evaluate", args)
         assert done.returncode == 0, done.stderr[-2000:]

@@ -7,8 +7,8 @@ from accelerate import Accelerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeroseg.data.batch import Batch, Lost
 from zeroseg.data.benchmarks import IGNORE, Benchmark
-from zeroseg.data.shards import Batch
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate, mapped_labels, sweep
 from zeroseg.evaluation.inference import Segmenter, label_map, slide, window_starts
@@ -39,11 +39,12 @@ class WindowNumber:
 
 
 def random_images(count: int = 6, size: tuple[int, int] = (5, 7)) -> torch.Tensor:
-    return torch.rand(count, 3, *size, generator=generator) + 0.01
+    return torch.randint(1, 256, (count, 3, *size), generator=generator) / 255
 
 
 def batch(images: torch.Tensor, labels: torch.Tensor | None, start: int = 0) -> Batch:
-    return Batch(tuple(f"k{start + i}" for i in range(len(images))), images, labels)
+    keys = tuple(f"k{start + i}" for i in range(len(images)))
+    return Batch(keys, (images * 255).round().byte(), labels)
 
 
 def scored(batches: list[Batch], benchmark=PLAIN, protocol=WHOLE, segmenter=None) -> Scores:
@@ -183,10 +184,11 @@ def test_no_labelled_image_is_an_error(batches):
 
 def test_skipped_images_are_named_in_the_scores_and_not_counted():
     images = random_images(2)
-    lost = Batch((), torch.empty(0, 3, 0, 0), None, ("s.tar k9: torn",))
+    nothing = torch.empty(0, 3, 0, 0, dtype=torch.uint8)
+    lost = Batch((), nothing, None, (Lost("s.tar", "k9", "OSError", "torn"),))
     scores = scored([lost, batch(images, images.argmax(1)), lost])
     assert scores.images == 2
-    assert scores.skipped == ["s.tar k9: torn"] * 2
+    assert scores.skipped == ["s.tar k9: OSError: torn"] * 2
 
 
 def test_labels_of_a_wider_benchmark_are_mapped():

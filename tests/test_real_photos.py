@@ -7,7 +7,7 @@ import torch
 
 from pipelines import cli
 from zeroseg import CLIP, DataConfig, ViewComposition, ZeroSeg, load
-from zeroseg.data.shards import train_batches
+from zeroseg.data.stream import TrainingStream
 from zeroseg.training.distillation import Distillation
 from zeroseg.training.teacher import OnlineTeacher
 
@@ -23,9 +23,9 @@ def shards(real, tmp_path_factory) -> Path:
     few.mkdir()
     for photo in sorted((real / "photos/imagenet").glob("*"))[::16]:
         shutil.copy(photo, few)
-    cli.main(["shards", "folder", str(few), str(folder)])
+    cli.main(["shards", "build", "folder", str(few), str(folder / "train")])
     masks = [str(real / "coco_masks/images"), str(real / "coco_masks/masks")]
-    cli.main(["shards", "coco", *masks, str(folder)])
+    cli.main(["shards", "build", "coco-masks", *masks, str(folder / "val")])
     return folder
 
 
@@ -35,7 +35,7 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
     monkeypatch.setenv("ZEROSEG_REAL", str(real))
     run = tmp_path / "run"
     small = ["--steps", "20", "--warmup", "3", "--data.batch-size", "8", "--log-every", "5"]
-    pattern = ["--data.shards", f"{shards}/train-*.tar", "--output", str(run)]
+    pattern = ["--data.shards", f"{shards}/train", "--output", str(run)]
     cli.main(["train", str(ROOT / "configs/real_photos.py"), *pattern, *small])
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["patches"] < rows[0]["patches"]
@@ -43,8 +43,8 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
     torch.manual_seed(0)
     untrained = ZeroSeg(trained.config).eval()
     clip = CLIP(teacher)
-    data = DataConfig(shards=f"{shards}/val-*.tar", image_size=160, batch_size=8, workers=0)
-    held_out = next(train_batches(data, rank=0, world_size=1, seed=0))
+    data = DataConfig(shards=f"{shards}/val", image_size=160, batch_size=8, workers=0)
+    held_out = next(iter(TrainingStream(data, rank=0, world_size=1, seed=0)))
     distance = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
         objective = Distillation(OnlineTeacher(clip, (1, 2)), ViewComposition(), 16)
@@ -55,7 +55,7 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
     assert all(distance["trained"][k] < 0.9 * v for k, v in distance["untrained"].items())
     # A student this small and short names next to nothing in COCO's masks; that the score of every
     # real mask can be had is what is checked here.
-    args = ["--shards", f"{shards}/val-*.tar", "--readout", "patches", "--examples", "1"]
+    args = ["--shards", f"{shards}/val", "--readout", "patches", "--examples", "1"]
     protocol = ["--protocol.short-side", "160", "--protocol.window", "0"]
     threshold = ["--protocol.background-threshold", "0.5"]
     cli.main(["evaluate", str(run), "--benchmark", "coco-object", *args, *protocol, *threshold])

@@ -10,11 +10,18 @@ from PIL import Image
 
 from pipelines.train_teacher import TeacherConfig
 from shards import scenes
+from shards.build import Limits, build
 from shards.scenes import OBJECTS, SEEN_OBJECTS, SIZE, STUFF, TEST, TRAIN, VALIDATION, Split
 from zeroseg.data.benchmarks import SCENES
-from zeroseg.data.shards import evaluation_batches
+from zeroseg.data.evaluation import evaluation_batches
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_set import open_set
 
 UNSEEN = {SCENES.classes.index(name) for name in SCENES.unseen}
+
+
+def drawn(split: Split) -> list:
+    return [sample for i in range(split.images) for sample in scenes.draw(split, i)]
 
 
 def drawn_classes(split: Split, count: int) -> set[int]:
@@ -26,18 +33,16 @@ def drawn_classes(split: Split, count: int) -> set[int]:
 
 def test_a_split_drawn_twice_gives_the_same_bytes():
     split = Split(name="x", images=3, seed=5)
-    assert list(scenes.samples(split)) == list(scenes.samples(split))
+    assert list(drawn(split)) == list(drawn(split))
 
 
 def test_a_scene_depends_on_seed_and_index_alone():
     few, many = (Split(name="x", images=n, seed=5) for n in (2, 4))
-    assert list(scenes.samples(few)) == list(scenes.samples(many))[:2]
+    assert list(drawn(few)) == list(drawn(many))[:2]
 
 
 def test_scenes_of_different_seeds_and_indices_differ():
-    images = [
-        s.image for seed in (5, 6) for s in scenes.samples(Split(name="x", images=3, seed=seed))
-    ]
+    images = [s.image for seed in (5, 6) for s in drawn(Split(name="x", images=3, seed=seed))]
     assert len(set(images)) == 6
 
 
@@ -61,7 +66,7 @@ def test_objects_and_stuff_partition_the_classes():
 
 
 def test_a_sample_decodes_to_the_picture_and_exactly_the_labels_drawn():
-    (sample,) = scenes.samples(Split(name="x", images=1, seed=9))
+    (sample,) = drawn(Split(name="x", images=1, seed=9))
     image, labels = scenes.scene(np.random.default_rng([9, 0]))
     photo = np.array(Image.open(io.BytesIO(sample.image)))
     assert sample.key == "x-000000"
@@ -120,14 +125,8 @@ def test_a_caption_names_an_object_before_the_stuff_around_it():
 
 
 def test_written_scenes_are_read_back_by_the_evaluation(tmp_path):
-    scenes.write(tmp_path, train_images=3, validation_images=2, test_images=1, per_shard=2)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "test-000000.tar",
-        "train-000000.tar",
-        "train-000001.tar",
-        "val-000000.tar",
-    ]
-    spec = str(tmp_path / "val-*.tar")
-    (batch,) = evaluation_batches(spec, short_side=SIZE, multiple=8, batch_size=2)
+    build(scenes.scenes("val", 2), str(tmp_path), Limits(workers=0))
+    shards = open_set(str(tmp_path), ShardCache())
+    (batch,) = evaluation_batches(shards, short_side=SIZE, multiple=8, batch_size=2)
     assert batch.keys == ("val-000000", "val-000001")
     assert int(batch.labels.max()) < len(SCENES.classes)

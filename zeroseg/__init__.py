@@ -2,7 +2,7 @@
 
 from zeroseg.config import RunConfig
 from zeroseg.data.benchmarks import BENCHMARKS, Benchmark
-from zeroseg.data.shards import DataConfig
+from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate
 from zeroseg.models import load, save

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import tyro
 
-from zeroseg.data.shards import DataConfig
+from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIPConfig
 from zeroseg.models.vit import TrunkWeights
@@ -46,6 +46,8 @@ class RunConfig:
     clip_norm: float = 1.0
     """Ours: gradients are clipped to this norm."""
     log_every: int = 10
+    name_lost: int = 10
+    """Samples that cannot be read are named on standard error up to this many, then counted."""
     save_every: int = 1000
     seed: int = 0
     precision: Literal["auto", "no", "bf16"] = "auto"

@@ -114,4 +114,9 @@ _COCO = (
 COCO_OBJECT = Benchmark(name="coco-object", classes=("background", *_COCO), background=True)
 """COCO's 80 things in the order of their ids, label 1 to 80; all else is background."""
 
-BENCHMARKS = {b.name: b for b in (SCENES, SCENES_OBJECTS, VOC21, VOC20, COCO_OBJECT)}
+COCO_THINGS = Benchmark(
+    name="coco-things", classes=_COCO, background=False, label_map=(IGNORE, *range(len(_COCO)))
+)
+"""The same 80 things without background, on the same shards: background pixels are ignored."""
+
+BENCHMARKS = {b.name: b for b in (SCENES, SCENES_OBJECTS, VOC21, VOC20, COCO_OBJECT, COCO_THINGS)}

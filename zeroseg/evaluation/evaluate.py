@@ -10,8 +10,8 @@ from accelerate.utils import gather_object
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zeroseg.data.batch import Batch
 from zeroseg.data.benchmarks import IGNORE, Benchmark
-from zeroseg.data.shards import Batch
 from zeroseg.errors import InputError
 from zeroseg.evaluation.inference import Segmenter, best_class, slide, with_background
 from zeroseg.evaluation.metrics import confusion_matrix, harmonic_mean, iou, mean_iou
@@ -124,11 +124,11 @@ def sweep(
     skipped: list[str] = []
     for batch in batches:
         batch = batch.to(accelerator.device)
-        skipped += batch.skipped
+        skipped += [str(loss) for loss in batch.lost]
         if batch.labels is None or not batch.keys:
             continue
         labels = mapped_labels(batch.labels, benchmark, batch.keys)
-        scores = slide(segmenter, batch.images, class_embeddings, protocol.window, protocol.stride)
+        scores = slide(segmenter, batch.pixels, class_embeddings, protocol.window, protocol.stride)
         best, index = best_class(scores, (labels.shape[1], labels.shape[2]))
         for confusion, threshold in zip(confusions, thresholds, strict=True):
             confusion += confusion_matrix(with_background(best, index, threshold), labels, size)

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zeroseg.data.shards import Batch
+from zeroseg.data.batch import Batch
 from zeroseg.data.views import cell_overlap
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
@@ -36,12 +36,13 @@ class Distillation:
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Losses:
         """Losses of one batch."""
         embeddings = self.teacher(batch)
-        output: StudentOutput = model(batch.images)
-        size = (batch.images.shape[2], batch.images.shape[3])
+        pixels = batch.pixels
+        output: StudentOutput = model(pixels)
+        size = (pixels.shape[2], pixels.shape[3])
         overlap = cell_overlap(self.teacher.grids, size, self.patch_size).to(embeddings.device)
         result = self.terms(output, Views(embeddings, self.teacher.grids, overlap), step)
         if output.reconstruction is not None:
-            target = losses.patchify(batch.images, self.patch_size)
+            target = losses.patchify(pixels, self.patch_size)
             loss = losses.reconstruction_loss(output.reconstruction, target, output.visible)
             result["reconstruction"] = self.terms.reconstruction_weight * loss
         self._last = output

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zeroseg.data.shards import Batch
+from zeroseg.data.batch import Batch
 from zeroseg.data.views import cell_views
 from zeroseg.models.clip import CLIP
 
@@ -29,7 +29,7 @@ class OnlineTeacher:
         """Unit-norm float32 embeddings, views in the order of `cell_views`."""
         unknown = [i for i, key in enumerate(batch.keys) if key not in self.memory]
         fresh = (
-            dict(zip(unknown, self._embed(batch.images[unknown]), strict=True)) if unknown else {}
+            dict(zip(unknown, self._embed(batch.pixels[unknown]), strict=True)) if unknown else {}
         )
         rows = [fresh[i] if i in fresh else self.memory[key] for i, key in enumerate(batch.keys)]
         for i, row in fresh.items():

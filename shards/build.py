@@ -1,0 +1,252 @@
+"""Building a set of shards: in parallel, the same bytes every time, whole or not at all.
+
+A job is a run of units that becomes one shard (more, where it is too large), so that jobs need not
+know of each other. A job's record is written when its shards are in place; a build that was killed
+goes on after the last record. The manifest is written last of all, and is what readers trust.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+from webdataset.writer import TarWriter
+
+from shards.duplicates import refuse_duplicates
+from shards.sample import BadSample, Sample, Source
+from zeroseg.data.manifest import NAME, Manifest, ShardRecord, manifest_text, read_manifest
+from zeroseg.data.storage import exists, join, read_bytes, remove, write_atomically
+from zeroseg.data.tar_index import index_text, scan
+from zeroseg.errors import InputError
+
+BUILDING = ".building"
+"""Folder of a set's job records while it is being built."""
+LEFT_OUT = "left-out.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How large shards are, and how many processes write them."""
+
+    images_per_shard: int = 10_000
+    megabytes_per_shard: float = 1000.0
+    """Of images and label maps; a shard that reaches it goes on in another."""
+    workers: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes; 0 writes in this one."""
+
+    def __post_init__(self) -> None:
+        if self.images_per_shard < 1 or self.megabytes_per_shard <= 0 or self.workers < 0:
+            raise InputError(
+                f"{self}: a shard needs at least one image and some megabytes, workers at least 0"
+            )
+
+
+@dataclass(frozen=True)
+class Job:
+    """Units that become one shard, and where it goes."""
+
+    number: int
+    units: Sequence[Any]
+    read: Callable[[Any], Iterable[Sample | BadSample]]
+    destination: str
+    limits: Limits
+
+    @property
+    def record(self) -> str:
+        """Where this job says that it is done."""
+        return join(self.destination, f"{BUILDING}/job-{self.number:06d}.json")
+
+
+def build(source: Source, destination: str, limits: Limits) -> Manifest:
+    """Write a set of shards; go on with one that was begun; return at once if it is finished.
+
+    Raises InputError when the destination holds something else, two samples share a key, or
+    nothing in the source can be used.
+    """
+    fingerprint = _fingerprint(source, limits)
+    finished = read_manifest(destination)
+    if finished is not None:
+        _same(destination, finished.built_from.get("fingerprint"), fingerprint)
+        return finished
+    plan = join(destination, f"{BUILDING}/plan.json")
+    if exists(plan):
+        _same(destination, json.loads(read_bytes(plan))["fingerprint"], fingerprint)
+    write_atomically(plan, json.dumps({"fingerprint": fingerprint}).encode())
+    jobs = list(_jobs(source, destination, limits))
+    records = list(_run(jobs, limits))
+    return _finish(source, destination, records, fingerprint)
+
+
+def _jobs(source: Source, destination: str, limits: Limits) -> Iterator[Job]:
+    each = source.images_per_unit
+    step = 1 if each is None else max(1, limits.images_per_shard // each)
+    for number, first in enumerate(range(0, len(source.units), step)):
+        yield Job(number, source.units[first : first + step], source.read, destination, limits)
+
+
+def _run(jobs: Sequence[Job], limits: Limits) -> Iterator[dict[str, Any]]:
+    """Do what has no record yet; yield every record, in the order of the jobs."""
+    done = {job.number: exists(job.record) for job in jobs}
+    todo = [job for job in jobs if not done[job.number]]
+    written = multiprocessing.Value("q", 0)
+    with tqdm(desc="images", unit="image", total=None) as bar:
+        if limits.workers == 0:
+            _share(written)
+            for job in todo:
+                do(job)
+                bar.update(written.value - bar.n)
+        else:
+            context = multiprocessing.get_context("fork")
+            with ProcessPoolExecutor(
+                min(limits.workers, max(1, len(todo))), context, _share, (written,)
+            ) as pool:
+                _watch([pool.submit(do, job) for job in todo], written, bar)
+    for job in jobs:
+        yield json.loads(read_bytes(job.record))
+
+
+def _watch(futures: list[Future[None]], written: Any, bar: tqdm) -> None:
+    waiting = set(futures)
+    try:
+        while waiting:
+            finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            bar.update(written.value - bar.n)
+            for future in finished:
+                future.result()
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _share(written: Any) -> None:
+    global _written
+    _written = written
+
+
+_written: Any = None
+"""Images written so far, by all processes of the build."""
+
+
+def do(job: Job) -> None:
+    """Write one job's shards, then its record."""
+    left_out: list[str] = []
+    shards = []
+    samples = _usable(job, left_out)
+    with tempfile.TemporaryDirectory() as folder:
+        first = next(samples, None)
+        while first is not None:
+            suffix = f"-{len(shards):03d}" if shards else ""
+            name = f"shard-{job.number:06d}{suffix}.tar"
+            path = Path(folder, name)
+            first = _write_shard(first, samples, path, job.limits)
+            shards.append(_place(path, job.destination))
+            path.unlink()
+    record = {"shards": [dataclasses.asdict(s) for s in shards], "left_out": left_out}
+    write_atomically(job.record, json.dumps(record).encode())
+
+
+def _usable(job: Job, left_out: list[str]) -> Iterator[Sample]:
+    for unit in job.units:
+        for sample in job.read(unit):
+            if isinstance(sample, BadSample):
+                left_out.append(str(sample))
+            else:
+                yield sample
+
+
+def _write_shard(
+    sample: Sample | None, others: Iterator[Sample], path: Path, limits: Limits
+) -> Sample | None:
+    """Write samples until the shard is full; return the one that had no room."""
+    count, size = 0, 0
+    with path.open("wb") as file, TarWriter(file, mtime=0) as tar:
+        while sample is not None:
+            size += len(sample.image) + len(sample.labels or b"")
+            too_large = count and size > limits.megabytes_per_shard * 1e6
+            if too_large or count == limits.images_per_shard:
+                return sample
+            tar.write(members(sample))
+            count += 1
+            with _written.get_lock():
+                _written.value += 1
+            sample = next(others, None)
+    return None
+
+
+def members(sample: Sample) -> dict[str, Any]:
+    """What goes into the tar (shards/README.md)."""
+    with Image.open(io.BytesIO(sample.image)) as image:
+        width, height = image.size
+    facts = {
+        "width": width,
+        "height": height,
+        "source": sample.source,
+        "sha256": hashlib.sha256(sample.image).hexdigest(),
+    }
+    labels = {} if sample.labels is None else {"png": sample.labels}
+    named = {"__key__": sample.key, "jpg": sample.image}
+    return named | labels | {"json": json.dumps(facts).encode()}
+
+
+def _place(path: Path, destination: str) -> ShardRecord:
+    """Put a finished shard and its index where they belong."""
+    index = scan(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    record = ShardRecord(
+        name=path.name, samples=len(index), bytes=path.stat().st_size, sha256=digest
+    )
+    write_atomically(join(destination, path.with_suffix(".idx").name), index_text(index).encode())
+    write_atomically(join(destination, path.name), path)
+    return record
+
+
+def _finish(
+    source: Source, destination: str, records: Sequence[dict[str, Any]], fingerprint: str
+) -> Manifest:
+    shards = tuple(ShardRecord(**shard) for record in records for shard in record["shards"])
+    left_out = [line for record in records for line in record["left_out"]]
+    if not shards:
+        reasons = f": {left_out[0]}" if left_out else ""
+        raise InputError(f"no image could be used for {destination}{reasons}: check the source")
+    refuse_duplicates(destination, [s.name for s in shards])
+    if left_out:
+        lines = "".join(json.dumps({"left_out": line}) + "\n" for line in left_out)
+        write_atomically(join(destination, LEFT_OUT), lines.encode())
+    manifest = Manifest(
+        shards=shards,
+        classes=source.classes,
+        built_from={**source.built_from, "fingerprint": fingerprint},
+        left_out=len(left_out),
+    )
+    write_atomically(join(destination, NAME), manifest_text(manifest).encode())
+    remove(join(destination, BUILDING))
+    return manifest
+
+
+def _fingerprint(source: Source, limits: Limits) -> str:
+    """What the shards' bytes depend on, short of the source's own bytes."""
+    digest = hashlib.sha256(json.dumps(dict(source.built_from), sort_keys=True).encode())
+    digest.update(f"{limits.images_per_shard} {limits.megabytes_per_shard}".encode())
+    for unit in source.units:
+        digest.update(repr(unit).encode())
+    return digest.hexdigest()[:16]
+
+
+def _same(destination: str, found: str | None, wanted: str) -> None:
+    if found != wanted:
+        raise InputError(
+            f"{destination} holds a set that was built from something else or with other limits: "
+            "remove it, or choose another folder"
+        )

@@ -1,0 +1,236 @@
+"""Everything that is wrong with a set of shards, and a clean copy of what is right."""
+
+import glob
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from webdataset.shardlists import expand_urls
+
+from shards.build import LEFT_OUT, Limits, build
+from shards.contents import contents, opened_shard
+from shards.sample import BadSample, Sample, Source
+from shards.verify_sample import Cause, right_sample
+from shards.verify_shard import Finding, NamedShard, ShardReport, verify_shard
+from zeroseg.data.manifest import NAME, Manifest, read_manifest
+from zeroseg.data.shard_cache import is_local
+from zeroseg.data.storage import join
+from zeroseg.errors import InputError
+
+SHOWN = 5
+"""Findings of one cause that are told; the rest are counted."""
+_NOTHING_LOST = {Cause.MANIFEST, Cause.CHECKSUM, Cause.INDEX}
+"""Say that a shard changed; which of its samples are lost by that, other causes say."""
+
+
+def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() or 1) -> None:
+    """Read every byte and decode every sample of a set; count what is wrong by cause.
+
+    Label maps must fit the upright image, over which evaluation lays them. Exits with 1 when
+    anything is wrong, whether or not the rest was copied.
+
+    Args:
+        shards: Folder, path or URL, as for training; several, joined by `::`, are one set.
+        repair: Folder or URL for a copy of every sample that is right, its image and label map
+            byte for byte; the first of those with one key. What is dropped is in left-out.jsonl.
+        workers: Processes; 0 checks in this one.
+    """
+    if workers < 0:
+        raise InputError(f"workers is {workers}: it must be at least 0")
+    named, findings = named_shards(shards)
+    if not (named or findings):
+        raise InputError(f"no shards match {shards!r}: check the path")
+    if repair is not None:
+        _refuse(repair, named)
+    reports = []
+    recorded = [s.record.samples for s in named if s.record]
+    total = sum(recorded) if len(recorded) == len(named) else None
+    with tqdm(desc="images", unit="image", total=total) as bar:
+        for report in _reports(named, workers):
+            reports.append(report)
+            bar.update(len(report.key_hashes))
+    findings += [finding for report in reports for finding in report.findings]
+    findings += _duplicates(reports)
+    _tell(named, reports, findings)
+    if repair is not None:
+        _repair(_right(shards, named, findings), repair, Limits(workers=workers))
+    if findings:
+        raise SystemExit(1)
+
+
+def named_shards(spec: str) -> tuple[list[NamedShard], list[Finding]]:
+    """Every shard that a spec names, or a manifest does; and what is wrong with the manifests.
+
+    The shards that `open_set` finds, but where that refuses a set this goes on.
+    """
+    places = [place for part in spec.split("::") for place in _places(part)]
+    there = [url for _, _, urls in places for url in urls]
+    manifests, findings = _manifests([folder for folder, _, _ in places] + [*map(_folder, there)])
+    recorded = {
+        folder + record.name: NamedShard(folder + record.name, record, manifest.classes)
+        for folder, manifest in manifests.items()
+        for record in manifest.shards
+    }
+    urls: dict[str, None] = {}
+    for folder, pattern, lying in places:
+        if pattern:
+            names = [s.name for s in manifests[folder].shards] if folder in manifests else []
+            urls |= dict.fromkeys(folder + name for name in names if fnmatchcase(name, pattern))
+        urls |= dict.fromkeys(lying)
+    strays = {url for url in urls if url not in recorded and _folder(url) in manifests}
+    detail = "not in the manifest beside it, so not read: remove it, or run `zeroseg shards index`"
+    findings += [Finding(Cause.MANIFEST, url, detail) for url in urls if url in strays]
+    found = [recorded.get(url, NamedShard(url, None, ())) for url in urls if url not in strays]
+    return found, findings
+
+
+def _manifests(folders: Sequence[str]) -> tuple[dict[str, Manifest], list[Finding]]:
+    found, findings = {}, []
+    for folder in dict.fromkeys(folders):
+        try:
+            manifest = read_manifest(folder or ".")
+        except InputError as error:
+            findings.append(Finding(Cause.MANIFEST, f"{folder}{NAME}", str(error)))
+            continue
+        if manifest:
+            found[folder] = manifest
+    return found, findings
+
+
+def _places(part: str) -> Iterator[tuple[str, str, list[str]]]:
+    """(folder with its slash, pattern of names, shards there) for all that a part names."""
+    if not part.endswith(".tar") and not part.startswith("pipe:"):
+        folder = join(part, "")
+        local = is_local(part)
+        yield folder, "*.tar", sorted(glob.glob(f"{glob.escape(folder)}*.tar")) if local else []
+        return
+    for url in expand_urls(part):
+        folder = _folder(url)
+        if is_local(url) and "*" in url:
+            yield folder, url.removeprefix(folder), sorted(glob.glob(url))
+        else:
+            yield folder, "", [url]
+
+
+def _folder(url: str) -> str:
+    return "" if url.startswith("pipe:") else url[: url.rfind("/") + 1]
+
+
+def _refuse(destination: str, named: Sequence[NamedShard]) -> None:
+    """Raises InputError when a repaired set would be written over what it is made of."""
+
+    def place(folder: str) -> str | Path:
+        path = folder.removeprefix("file://") or "."
+        return Path(path).resolve() if is_local(path) else path.rstrip("/")
+
+    if place(destination) in {place(_folder(shard.url)) for shard in named}:
+        raise InputError(f"--repair {destination} is where the shards are: choose another folder")
+    if len({shard.classes for shard in named}) > 1:
+        raise InputError("the shards have label maps of different classes: repair each set alone")
+
+
+def _reports(named: Sequence[NamedShard], workers: int) -> Iterator[ShardReport]:
+    if workers == 0 or not named:
+        yield from map(verify_shard, named)
+        return
+    context = multiprocessing.get_context("fork")
+    # One thread each: torch's would compete, and hang where this process already has some.
+    with ProcessPoolExecutor(
+        min(workers, len(named)), context, torch.set_num_threads, (1,)
+    ) as pool:
+        yield from pool.map(verify_shard, named)
+
+
+def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:
+    """Every sample whose key an earlier one has. Keys of a large set do not fit in memory, their
+    hashes do; only shards in which a hash comes twice are looked at again."""
+    hashes = np.concatenate([np.empty(0, np.int64), *(r.key_hashes for r in reports)])
+    values, counts = np.unique(hashes, return_counts=True)
+    suspects = values[counts > 1]
+    first: dict[str, str] = {}
+    findings = []
+    for url, _, key_hashes, _ in reports:
+        numbers = np.flatnonzero(np.isin(key_hashes, suspects)).tolist()
+        if not numbers:
+            continue
+        with opened_shard(url) as file:
+            keys = [sample.key for sample in contents(file).samples]
+        for number in numbers:
+            key = keys[number]
+            if key not in first:
+                first[key] = url
+            elif first[key] == url:
+                detail = "members of another sample lie between its own"
+                findings.append(Finding(Cause.SPLIT, url, detail, key, number))
+            else:
+                detail = f"also in {first[key]}"
+                findings.append(Finding(Cause.DUPLICATE, url, detail, key, number))
+    return findings
+
+
+def _tell(
+    named: Sequence[NamedShard], reports: Sequence[ShardReport], findings: Sequence[Finding]
+) -> None:
+    """Print what is wrong by cause, and what was read."""
+    for cause in Cause:
+        these = [f for f in findings if f.cause is cause]
+        if these:
+            print(f"{len(these):8}  {cause}")
+            for finding in these[:SHOWN]:
+                print(f"{'':10}{finding}")
+            if len(these) > SHOWN:
+                print(f"{'':10}and {len(these) - SHOWN} more")
+    unknown = sum(s.record is None for s in named)
+    if unknown:
+        print(f"{unknown} of {len(named)} shards are in no manifest that tells their checksum")
+    images, size = sum(len(r.key_hashes) for r in reports), sum(r.bytes for r in reports)
+    verdict = f"{len(findings)} things wrong" if findings else "nothing wrong"
+    print(f"{images} images, {size} bytes in {len(named)} shards checked: {verdict}")
+
+
+class _Unit(NamedTuple):
+    """One shard, and which of it to leave out."""
+
+    shard: str
+    dropped: tuple[Finding, ...]
+
+
+def _repair(source: Source, destination: str, limits: Limits) -> None:
+    manifest = build(source, destination, limits)
+    print(f"{destination}: {manifest.samples} images in {len(manifest.shards)} shards")
+    if manifest.left_out:
+        print(f"{manifest.left_out} left out, named in {join(destination, LEFT_OUT)}")
+
+
+def _right(spec: str, named: Sequence[NamedShard], findings: Sequence[Finding]) -> Source:
+    """The samples of a set about which nothing was found."""
+    lost = sorted((f for f in findings if f.cause not in _NOTHING_LOST), key=lambda f: f.shard)
+    by_shard = {url: tuple(group) for url, group in groupby(lost, key=lambda f: f.shard)}
+    return Source(
+        units=[_Unit(shard.url, by_shard.get(shard.url, ())) for shard in named],
+        read=_read,
+        images_per_unit=None,
+        classes=next((shard.classes for shard in named), ()),
+        built_from={"kind": "repair", "source": spec},
+    )
+
+
+def _read(unit: _Unit) -> Iterator[Sample | BadSample]:
+    dropped = {f.number: f for f in unit.dropped if f.number is not None}
+    for finding in unit.dropped:
+        if finding.number is None or finding is dropped[finding.number]:
+            yield BadSample(f"{finding.cause}: {finding}")
+    if any(f.cause is Cause.UNREADABLE for f in unit.dropped):
+        return
+    with opened_shard(unit.shard) as file:
+        for number, sample in enumerate(contents(file).samples):
+            if number not in dropped:
+                yield right_sample(file, sample)

@@ -1,0 +1,94 @@
+"""What is in a tar, damaged or not."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.tar_index import Span, TarIndex, split_name
+
+
+class StoredSample(NamedTuple):
+    """Members that stand side by side under one key."""
+
+    key: str
+    members: list[tuple[str, Span]]
+    """By extension, which may come twice."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a tar, damaged or not."""
+
+    samples: list[StoredSample]
+    damage: list[int]
+    """Offsets at which a header or the end mark should be and is not."""
+
+    @property
+    def index(self) -> TarIndex:
+        """What an index file should hold."""
+        return TarIndex(
+            tuple(s.key for s in self.samples), tuple(dict(s.members) for s in self.samples)
+        )
+
+
+@contextmanager
+def opened_shard(url: str) -> Iterator[BufferedReader]:
+    """A local file with the shard's bytes, its index beside it.
+
+    A remote shard is fetched for this alone: a copy that was kept may differ from what is there.
+    Raises OSError when it cannot be had.
+    """
+    with TemporaryDirectory() as folder:
+        cache = ShardCache(folder=Path(folder))
+        try:
+            file = cache.persistently(lambda: cache.local(url)).open("rb")
+        except Exception as error:  # whatever a storage's own library makes of it
+            raise OSError(f"{type(error).__name__}: {error}") from error
+        with file:
+            yield file
+
+
+def contents(file: BufferedReader) -> Contents:
+    """Find every sample, also those behind a damaged header, as `scan` finds those of a whole tar."""
+    samples: list[StoredSample] = []
+    damage, end = [], 0
+    for info, after in _headers(file):
+        if info.offset != end:
+            damage.append(end)
+        end = after
+        key, extension = split_name(info.name)
+        if not info.isfile() or not extension or key.split("/")[-1].startswith("__"):
+            continue
+        if not samples or samples[-1].key != key:
+            samples.append(StoredSample(key, []))
+        samples[-1].members.append((extension, Span(info.offset_data, info.size)))
+    file.seek(end)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        damage.append(end)
+    return Contents(samples, damage)
+
+
+def _headers(file: BufferedReader) -> Iterator[tuple[tarfile.TarInfo, int]]:
+    """Every member with a whole header, and where the next header should be."""
+    start, size = 0, size_of(file)
+    while start < size:
+        file.seek(start)
+        try:
+            with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True) as tar:
+                while info := tar.next():
+                    yield info, tar.offset
+            return
+        except Exception:  # a damaged extended header can raise nearly anything
+            start = max(start + tarfile.BLOCKSIZE, file.tell())
+
+
+def size_of(file: BufferedReader) -> int:
+    """Bytes of an open file."""
+    return os.fstat(file.fileno()).st_size

@@ -1,0 +1,36 @@
+"""Index files and a manifest for shards that another program wrote."""
+
+import hashlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+from shards.duplicates import refuse_duplicates
+from zeroseg.data.manifest import NAME, Manifest, ShardRecord, manifest_text
+from zeroseg.data.storage import write_atomically
+from zeroseg.data.tar_index import image_extension, index_path, index_text, scan
+from zeroseg.errors import InputError
+
+
+def index(folder: Path) -> None:
+    """Scan every shard of a local folder; write an index beside each, and the manifest last.
+
+    Reading needs neither, but counts every shard at each start without them. Raises InputError
+    when there is no shard, one is cut short or holds no image, or two samples share a key.
+    """
+    paths = sorted(folder.glob("*.tar"))
+    if not paths:
+        raise InputError(f"{folder} holds no .tar file: check the folder")
+    shards = []
+    for path in tqdm(paths, desc="index", unit="shard"):
+        found = scan(path)
+        if not any(image_extension(members) for members in found.members):
+            raise InputError(f"shard {path} holds no image: remove it from the folder")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        write_atomically(str(index_path(path)), index_text(found).encode())
+        size = path.stat().st_size
+        shards.append(ShardRecord(name=path.name, samples=len(found), bytes=size, sha256=digest))
+    refuse_duplicates(str(folder), [s.name for s in shards])
+    manifest = Manifest(shards=tuple(shards), built_from={"kind": "index"})
+    write_atomically(str(folder / NAME), manifest_text(manifest).encode())

@@ -1,0 +1,164 @@
+"""Images with label maps, as the official releases of segmentation datasets lay them out.
+
+A release's ids become the shards' labels by a table: every id the release uses, and its label. An
+id that is not in the table means that the file is no label map of this release.
+"""
+
+import importlib.util
+import io
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import UInt, UInt8
+from numpy import ndarray
+from PIL import Image
+
+from shards.folder import distinct_keys
+from shards.sample import BadSample, Sample, encoded, image_size, key_of
+from zeroseg.data.storage import listed
+from zeroseg.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its label map; either file may turn out to be missing."""
+
+    key: str
+    root: Path
+    image: str
+    """Below the root."""
+    labels: Path
+
+
+def read_pair(
+    table: Mapping[int, int], decode: Callable[[bytes], UInt[ndarray, "height width"]], pair: Pair
+) -> Iterator[Sample | BadSample]:
+    """The one sample of a pair, its ids looked up in the table.
+
+    A label map keeps its file's own bytes where `decode` is `png_ids` and no id changes.
+    """
+    image = pair.root / pair.image
+    try:
+        with named(image):
+            data = image.read_bytes()
+            width, height = image_size(data)
+        with named(pair.labels):
+            stored = pair.labels.read_bytes()
+            ids = decode(stored)
+            if ids.shape != (height, width):
+                size = f"{ids.shape[1]}x{ids.shape[0]}"
+                raise BadSample(f"{size} pixels, but its image {image} has {width}x{height}")
+            labels = relabelled(ids, table)
+    except BadSample as error:
+        yield error
+        return
+    keep = decode is png_ids and np.array_equal(labels, ids)
+    yield Sample(pair.key, data, stored if keep else encoded(labels, "png"), pair.image)
+
+
+@contextmanager
+def named(path: Path) -> Generator[None]:
+    """Whatever goes wrong inside becomes a BadSample that begins with the path."""
+    try:
+        yield
+    except BadSample as error:
+        raise BadSample(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise BadSample(f"{path}: missing") from error
+    except Exception as error:  # decoders have exceptions of their own for damaged files
+        raise BadSample(f"{path}: not readable ({type(error).__name__}: {error})") from error
+
+
+def png_ids(data: bytes) -> UInt8[ndarray, "height width"]:
+    """The values of a PNG of one 8-bit channel; of a palette picture, the palette's indices."""
+    with Image.open(io.BytesIO(data)) as picture:
+        if picture.format != "PNG" or picture.mode not in ("L", "P"):
+            found = f"{picture.format}, mode {picture.mode}"
+            raise BadSample(f"a PNG of one 8-bit channel is needed, this is {found}")
+        return np.array(picture)
+
+
+def relabelled(
+    ids: UInt[ndarray, "height width"], table: Mapping[int, int]
+) -> UInt8[ndarray, "height width"]:
+    """Labels in place of ids. Raises BadSample naming an id that the table lacks."""
+    found = np.flatnonzero(np.bincount(ids.ravel())).tolist()
+    if strange := [i for i in found if i not in table]:
+        raise BadSample(f"holds id {strange[0]}, which this dataset does not have")
+    labels = np.zeros(found[-1] + 1, np.uint8)
+    labels[found] = [table[i] for i in found]
+    return labels[ids]
+
+
+def paired(
+    root: Path,
+    images: str,
+    labels: Path,
+    *,
+    suffixes: Sequence[str] = (".jpg",),
+    image_end: str = "",
+    labels_end: str = "",
+) -> list[Pair]:
+    """Images `<name><image_end>.jpg` in folder `images` below the root, each with the label map
+    `<name><labels_end>.png` of the same place below `labels`, in order of name.
+
+    A name that only one of the two folders holds makes a pair too, for it to be reported. Raises
+    InputError when there is none, or when two images have one name.
+    """
+    photos = _by_name(root / images, suffixes, image_end)
+    maps = _by_name(labels, (".png",), labels_end)
+    if not photos:
+        raise InputError(f"no {image_end}{suffixes[0]} below {root / images}: check the folder")
+    return [
+        Pair(
+            key_of(f"{name}.jpg"),
+            root,
+            str(PurePosixPath(images) / photos.get(name, f"{name}{image_end}{suffixes[0]}")),
+            labels / maps.get(name, f"{name}{labels_end}.png"),
+        )
+        for name in sorted(photos.keys() | maps.keys())
+    ]
+
+
+def _by_name(folder: Path, suffixes: Sequence[str], end: str) -> dict[str, str]:
+    paths = [path for path, _ in listed(str(folder), frozenset(suffixes))]
+    stems = {str(PurePosixPath(path).with_suffix("")): path for path in paths}
+    distinct_keys(str(folder), paths)
+    return {stem.removesuffix(end): path for stem, path in stems.items() if stem.endswith(end)}
+
+
+def locate(places: Sequence[Path], dataset: str, parts: Mapping[str, str]) -> Path:
+    """The first place that holds any of a release's parts, which must then hold all.
+
+    `parts` gives the archive that holds each. Raises InputError naming what is missing; where no
+    place holds anything, in the last one.
+    """
+    held = (place for place in places if any((place / part).exists() for part in parts))
+    place = next(held, places[-1])
+    for part, archive in parts.items():
+        need(place / part, dataset, archive)
+    return place
+
+
+def need(path: Path, dataset: str, archive: str) -> Path:
+    """The path. Raises InputError when there is no such file or folder."""
+    if not path.exists():
+        raise InputError(f"{dataset} needs {path}: unpack {archive}")
+    return path
+
+
+def need_package(package: str, purpose: str) -> None:
+    """Raises InputError when an optional package is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"{purpose} needs {package}: run `pip install 'zeroseg[build]'`")
+
+
+def names_in(path: Path) -> list[str]:
+    """The image names of a split's list, one to a line. Raises InputError when there is none."""
+    names = path.read_text().split()
+    if not names:
+        raise InputError(f"{path} names no image: unpack it again")
+    return names

@@ -1,0 +1,71 @@
+"""One sample on its way into a shard, and the source that it comes from."""
+
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image
+
+
+class BadSample(Exception):
+    """One picture or label map that cannot be used. It is left out, counted and named."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image, as its file's bytes, with its label map where there is one."""
+
+    key: str
+    """Unique in the set, without a dot; see `key_of`."""
+    image: bytes
+    labels: bytes | None = None
+    """PNG, one 8-bit channel of class indices, 255 ignored."""
+    source: str = ""
+    """Where the image was: a path below the source, or a URL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A corpus as pieces of work in a fixed order; pieces are read by several processes."""
+
+    units: Sequence[Any]
+    """What can be read alone: the path of a photo, a tar, a part of a table. Small and picklable."""
+    read: Callable[[Any], Iterable[Sample | BadSample]]
+    """The samples of one unit; a function that can be pickled. What cannot be used is yielded as
+    a BadSample whose text names the file and says why."""
+    images_per_unit: int | None = 1
+    """None where a unit holds many and only reading tells."""
+    classes: tuple[str, ...] = ()
+    """Names by label index; none for unlabelled sets."""
+    built_from: dict[str, str] = field(default_factory=dict)
+    """Kind, source and options, for the manifest."""
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of a picture file as stored. Raises BadSample on what is none."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()
+            return image.size
+    except Exception as error:  # whatever a picture library makes of a file that is no picture
+        raise BadSample(f"not a readable picture ({type(error).__name__}: {error})") from error
+
+
+def encoded(pixels: UInt8[ndarray, "height width *channels"], kind: str, **options: int) -> bytes:
+    """Encode pixels as PNG or JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def key_of(path: PurePath | str) -> str:
+    """A key from a path below the source, without its suffix. Dots would end a key in a tar,
+    spaces a field of its index, and leading double underscores mark what is no sample: all are
+    replaced."""
+    key = re.sub(r"[.\s]", "_", str(PurePath(path).with_suffix("")))
+    return "/".join(re.sub("^__", "--", part) for part in key.split("/"))

@@ -1,0 +1,157 @@
+"""A contact sheet: what a set of shards looks like."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from shards.sample import encoded
+from shards.verify_sample import error_text
+from zeroseg.data.batch import LABELS
+from zeroseg.data.images import decode_image, decode_labels
+from zeroseg.data.manifest import read_manifest
+from zeroseg.data.reader import RawSample, ShardReader
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_set import ShardSet, open_set
+from zeroseg.data.storage import write_atomically
+from zeroseg.data.tar_index import image_extension
+from zeroseg.errors import InputError
+from zeroseg.evaluation.pictures import overlay, with_legend
+
+SIDE, GAP, LINE = 160, 8, 16
+"""Pixels: of a thumbnail's longer side, between tiles, of a line of text."""
+COLUMNS = 6
+"""Thumbnails in a row; a labelled sample has two."""
+
+
+class _Tile(NamedTuple):
+    pictures: Sequence[Image.Image]
+    """The thumbnail, and beside it the overlay of a labelled sample."""
+    lines: tuple[str, str]
+    classes: frozenset[int] = frozenset()
+    """Those of its label map."""
+
+
+def show(
+    shards: str, output: Path = Path("contact-sheet.png"), images: int = 24, seed: int = 0
+) -> None:
+    """Draw a contact sheet of randomly chosen samples with their keys and sizes.
+
+    A label map is laid over a second copy of its image, and classes that are seen are named below.
+    A sample that cannot be read is a red tile that says why.
+
+    Args:
+        shards: Folder, path or URL, as for training.
+        output: The PNG to write.
+        images: How many samples.
+        seed: Another draws others.
+    """
+    if images < 1:
+        raise InputError(f"images is {images}: it must be at least 1")
+    opened = open_set(shards, ShardCache())
+    generator = np.random.default_rng(seed)
+    chosen = generator.choice(opened.samples, min(images, opened.samples), replace=False)
+    reader = ShardReader(opened, ShardCache())
+    tiles = [_tile(reader, place) for place in sorted(chosen.tolist())]
+    reader.close()
+    picture = np.array(_sheet(tiles))
+    names = _names(opened)
+    seen = sorted(frozenset[int]().union(*(tile.classes for tile in tiles)) & names.keys())
+    if seen:
+        picture = with_legend(picture, {index: names[index] for index in seen})
+    write_atomically(str(output), encoded(picture, "png"))
+    print(f"{output}: {len(tiles)} of {opened.samples} images")
+
+
+def _tile(reader: ShardReader, place: int) -> _Tile:
+    """The sample at a place of the whole set."""
+    starts = np.cumsum([0, *reader.shards.counts])
+    shard = int(np.searchsorted(starts, place, side="right")) - 1
+    number, key = place - int(starts[shard]), ""
+    try:
+        key = reader.key(shard, number)
+        return _drawn(reader.read(shard, number))
+    except Exception as error:  # whatever a picture library makes of damaged bytes
+        name = key or f"{reader.shards.urls[shard].rpartition('/')[2]}, sample {number}"
+        return _Tile([_refusal(error_text(error))], (name, "unreadable"))
+
+
+def _drawn(sample: RawSample) -> _Tile:
+    extension = image_extension(sample.members)
+    if extension is None:
+        raise ValueError(f"no image among its members {sorted(sample.members)}")
+    pixels = decode_image(sample.members[extension])
+    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    lines = (sample.key, f"{image.width} x {image.height}")
+    thumbnail = ImageOps.contain(image, (SIDE, SIDE))
+    if extension == LABELS or LABELS not in sample.members:
+        return _Tile([thumbnail], lines)
+    labels = decode_labels(sample.members[LABELS]).numpy().astype(np.uint8)
+    if labels.shape != pixels.shape[1:]:
+        raise ValueError(f"image is {tuple(pixels.shape[1:])} but its label map {labels.shape}")
+    small = Image.fromarray(labels).resize(thumbnail.size, Image.Resampling.NEAREST)
+    tinted = overlay(np.array(thumbnail), torch.from_numpy(np.array(small)).long())
+    classes = frozenset(np.unique(labels).tolist())
+    return _Tile([thumbnail, Image.fromarray(tinted)], lines, classes)
+
+
+def _refusal(reason: str) -> Image.Image:
+    """A red tile with as much of the reason as it has room for."""
+    tile = Image.new("RGB", (SIDE, SIDE), (190, 30, 30))
+    draw, rest = ImageDraw.Draw(tile), " ".join(reason.split())
+    for top in range(GAP, SIDE - LINE, LINE):
+        line = rest
+        while _length(line) > SIDE - 2 * GAP:
+            line = line[:-1]
+        draw.text((GAP, top), line, fill="white", font=_font())
+        rest = rest[len(line) :].lstrip()
+    return tile
+
+
+def _sheet(tiles: Sequence[_Tile]) -> Image.Image:
+    across = max(len(tile.pictures) for tile in tiles)
+    columns = min(COLUMNS // across, len(tiles))
+    width, height = across * SIDE + GAP, SIDE + 2 * LINE + GAP
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, tile in enumerate(tiles):
+        left, top = GAP + number % columns * width, GAP + number // columns * height
+        for picture in tile.pictures:
+            sheet.paste(picture, (left, top + SIDE - picture.height))
+            left += picture.width
+        left = GAP + number % columns * width
+        for line, text in enumerate(tile.lines):
+            room = across * SIDE
+            draw.text((left, top + SIDE + line * LINE), _fitted(text, room), "black", _font())
+    return sheet
+
+
+def _fitted(text: str, room: int) -> str:
+    """The end of a text, which tells keys apart."""
+    if _length(text) <= room:
+        return text
+    while _length(f"...{text}") > room:
+        text = text[1:]
+    return f"...{text}"
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(11)
+
+
+def _length(text: str) -> float:
+    return _font().getlength(text)
+
+
+def _names(shards: ShardSet) -> Mapping[int, str]:
+    """Of the set's classes; none where its manifests differ, or there is none."""
+    urls = (url for url in shards.urls if not url.startswith("pipe:"))
+    manifests = [read_manifest(f) for f in {url.rpartition("/")[0] or "." for url in urls}]
+    lists = {manifest.classes if manifest else () for manifest in manifests}
+    return dict(enumerate(lists.pop())) if len(lists) == 1 else {}

@@ -1,0 +1,169 @@
+"""One sample of a shard: whether its bytes are what training and evaluation need."""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from io import BufferedReader
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from shards.contents import StoredSample, size_of
+from shards.sample import Sample
+from zeroseg.data.batch import LABELS
+from zeroseg.data.benchmarks import IGNORE
+from zeroseg.data.images import decode_image, decode_labels
+from zeroseg.data.tar_index import Span, image_extension
+
+FACTS = "json"
+"""Extension of the member in which a builder says what the image is."""
+_FACTS_OF_OURS = {"width", "height", "source", "sha256"}
+
+
+class Cause(StrEnum):
+    """What can be wrong, in the order in which it is told."""
+
+    UNREADABLE = "unreadable shard"
+    MANIFEST = "not as the manifest says"
+    CHECKSUM = "wrong checksum"
+    DAMAGED = "damaged tar"
+    INDEX = "wrong index"
+    KEY = "unusable key"
+    DUPLICATE = "duplicate key"
+    SPLIT = "split sample"
+    NO_IMAGE = "no image"
+    EMPTY = "empty member"
+    IMAGE = "undecodable image"
+    FACTS = "json disagrees with the image"
+    NO_LABELS = "no label map"
+    LABEL_SIZE = "label map of another size"
+    LABELS = "undecodable label map"
+    LABEL_VALUE = "label without a class"
+
+
+class SampleError(Exception):
+    """The first thing that is wrong with a sample."""
+
+    def __init__(self, cause: Cause, detail: str | Exception) -> None:
+        super().__init__(error_text(detail) if isinstance(detail, Exception) else detail)
+        self.cause = cause
+
+
+def error_text(error: Exception) -> str:
+    """Its class and message, the same each time: Pillow's messages hold memory addresses."""
+    return f"{type(error).__name__}: {re.sub(r' <_io.*?>', '', str(error))}"
+
+
+class _Members(NamedTuple):
+    """The bytes of a sample that count."""
+
+    image: bytes
+    labels: bytes | None
+    facts: bytes | None
+
+
+def verify_sample(file: BufferedReader, sample: StoredSample, classes: Sequence[str]) -> None:
+    """Decode a sample. Raises SampleError at the first thing that is wrong with it.
+
+    With classes, every sample needs a label map, and so every PNG is one.
+    """
+    if not sample.key or any(c.isspace() or "\ud800" <= c <= "\udfff" for c in sample.key):
+        raise SampleError(
+            Cause.KEY, "an index cannot hold a key with white space, or that is no UTF-8"
+        )
+    extensions = [extension for extension, _ in sample.members]
+    if len(set(extensions)) < len(extensions):
+        raise SampleError(
+            Cause.DUPLICATE, f"one of its members comes twice: {', '.join(extensions)}"
+        )
+    if classes and image_extension(dict(sample.members)) == LABELS:
+        raise SampleError(Cause.NO_IMAGE, f"it has only {', '.join(extensions)}")
+    members = _read_members(file, sample)
+    upright, stored = _sizes(members.image)
+    if members.facts is not None:
+        _verify_facts(members.facts, members.image, stored)
+    if members.labels is not None:
+        _verify_labels(members.labels, upright, classes)
+    elif classes:
+        raise SampleError(Cause.NO_LABELS, "its set has classes")
+
+
+def _read_members(file: BufferedReader, sample: StoredSample) -> _Members:
+    spans = dict(sample.members)
+    image = image_extension(spans)
+    if image is None:
+        raise SampleError(Cause.NO_IMAGE, f"it has only {', '.join(spans)}")
+    return _Members(
+        _read(file, image, spans[image]),
+        _read(file, LABELS, spans[LABELS]) if LABELS in spans and image != LABELS else None,
+        _read(file, FACTS, spans[FACTS]) if FACTS in spans else None,
+    )
+
+
+def _read(file: BufferedReader, extension: str, span: Span) -> bytes:
+    if span.size == 0:
+        raise SampleError(Cause.EMPTY, extension)
+    if span.offset + span.size > size_of(file):
+        raise SampleError(Cause.DAMAGED, f"the shard ends inside its {extension}")
+    return os.pread(file.fileno(), span.size, span.offset)
+
+
+def _sizes(image: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(height, width) of the upright image, which is what models see, and as it is stored."""
+    try:
+        pixels = decode_image(image)
+        with Image.open(io.BytesIO(image)) as picture:
+            return (pixels.shape[1], pixels.shape[2]), (picture.height, picture.width)
+    except Exception as error:  # whatever a picture library makes of damaged bytes
+        raise SampleError(Cause.IMAGE, error) from error
+
+
+def _verify_facts(data: bytes, image: bytes, stored: tuple[int, int]) -> None:
+    facts = _facts(data)
+    if facts is None:
+        return
+    if facts["sha256"] != hashlib.sha256(image).hexdigest():
+        raise SampleError(Cause.FACTS, "its bytes have another SHA-256")
+    told = (facts["height"], facts["width"])
+    if told != stored:
+        raise SampleError(Cause.FACTS, f"(height, width) {told} there, {stored} in the image")
+
+
+def _facts(data: bytes) -> dict[str, Any] | None:
+    """What the builder wrote of an image; None where another program wrote something else."""
+    try:
+        facts = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise SampleError(Cause.FACTS, error) from error
+    ours = isinstance(facts, dict) and facts.keys() == _FACTS_OF_OURS
+    return facts if ours else None
+
+
+def right_sample(file: BufferedReader, sample: StoredSample) -> Sample:
+    """A sample that was verified, as it goes into another set."""
+    members = _read_members(file, sample)
+    facts = members.facts and _facts(members.facts)
+    source = str(facts["source"]) if facts else ""
+    return Sample(sample.key, members.image, members.labels, source)
+
+
+def _verify_labels(data: bytes, size: tuple[int, int], classes: Sequence[str]) -> None:
+    """Label maps are compared with the upright image, since evaluation lays them over that."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            stored = (picture.height, picture.width)
+            picture.verify()  # checksums of all chunks, which decoding partly passes over
+        labels = decode_labels(data).numpy() if stored == size else None
+    except Exception as error:  # whatever a picture library makes of damaged bytes
+        raise SampleError(Cause.LABELS, error) from error
+    if labels is None:
+        raise SampleError(Cause.LABEL_SIZE, f"(height, width) {stored}, the upright image {size}")
+    values = np.flatnonzero(np.bincount(labels.ravel())).tolist()
+    unknown = [v for v in values if v != IGNORE and v >= len(classes)]
+    if classes and unknown:
+        raise SampleError(Cause.LABEL_VALUE, f"values {unknown} with {len(classes)} classes")

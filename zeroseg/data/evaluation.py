@@ -1,0 +1,51 @@
+"""Labelled images, each once, in the order of their shards."""
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+
+from zeroseg.data.batch import Batch, evaluation_sample, load_batch
+from zeroseg.data.reader import ShardReader
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_set import ShardSet
+
+
+def evaluation_batches(
+    shards: ShardSet,
+    *,
+    short_side: int,
+    multiple: int,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Batch]:
+    """Every labelled image of this process's share once; neighbours of one size share a batch.
+
+    Shares are contiguous and equal to one image. Samples that cannot be had are named in `lost`.
+    """
+    reader = ShardReader(shards, ShardCache())
+    decode = partial(evaluation_sample, short_side=short_side, multiple=multiple)
+    everything = ((s, n) for s, count in enumerate(shards.counts) for n in range(count))
+    start, stop = (shards.samples * r // world_size for r in (rank, rank + 1))
+    mine = itertools.islice(everything, start, stop)
+    singles = (load_batch(reader, [sample], decode) for sample in mine)
+    for _, same in itertools.groupby(singles, key=_kind):
+        while group := list(itertools.islice(same, batch_size)):
+            yield _joined(group)
+    reader.close()
+
+
+def _kind(batch: Batch) -> tuple[torch.Size, torch.Size | None]:
+    return batch.images.shape, None if batch.labels is None else batch.labels.shape
+
+
+def _joined(group: list[Batch]) -> Batch:
+    labels = [b.labels for b in group if b.labels is not None]
+    return Batch(
+        tuple(key for b in group for key in b.keys),
+        torch.cat([b.images for b in group]),
+        torch.cat(labels) if labels else None,
+        tuple(loss for b in group for loss in b.lost),
+    )

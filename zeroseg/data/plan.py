@@ -1,0 +1,128 @@
+"""Which samples make each batch of each process, from any place in the data on.
+
+A place is a few numbers, so that resuming costs the same everywhere; it holds for any number of
+processes, so that a job may go on with more or fewer of them.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zeroseg.data.order import EpochOrder, Reading, cut, lane, measure, remaining
+from zeroseg.errors import InputError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Between two steps of a job: everything before it was read, nothing after."""
+
+    epoch: int = 0
+    readings: tuple[Reading, ...] = ()
+    """How the part of this epoch that was read was read; an entry for each change of the number
+    of processes."""
+    left_out: int = 0
+    """Samples at the ends of epochs that did not fill a batch of every process, so far."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_state(state: Mapping[str, Any]) -> "Place":
+        """The reverse."""
+        readings = tuple((int(lanes), int(taken)) for lanes, taken in state["readings"])
+        return Place(int(state["epoch"]), readings, int(state["left_out"]))
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """One batch of one process: (shard, sample) pairs, and those that would come next."""
+
+    samples: list[tuple[int, int]]
+    spare: list[tuple[int, int]]
+    """Stand in when none of the samples can be read; as many, in the same lane where it goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The batches of every process, as a function of these values alone.
+
+    An epoch ends when the lanes cannot all fill a batch: fewer than processes x batch size samples
+    are left out, others in every epoch. Raises InputError when a whole epoch fills no batch.
+    """
+
+    counts: tuple[int, ...]
+    weights: tuple[float, ...]
+    block: int
+    seed: int
+    lanes: int
+    """Processes."""
+    batch_size: int
+    """Of one process."""
+
+    def __post_init__(self) -> None:
+        if len(self.order(0)) < self.lanes * self.batch_size:
+            raise InputError(
+                f"{len(self.order(0))} images do not fill one batch of {self.batch_size} for each of "
+                f"{self.lanes} processes: lower --data.batch-size"
+            )
+
+    def order(self, epoch: int) -> EpochOrder:
+        """The line of one epoch."""
+        return EpochOrder(self.counts, self.weights, self.block, self.seed, epoch)
+
+    def batches(
+        self, place: Place, rank: int, first: int = 0, stride: int = 1
+    ) -> Iterator[PlannedBatch]:
+        """Every `stride`-th batch of a process from `place` on, beginning with the `first`; endless."""
+        step = first
+        while True:
+            order, part = self.order(place.epoch), self._part(place)
+            mine = lane(part.left, rank, self.lanes)
+            while step < part.steps:
+                at = part.taken + step * self.batch_size
+                yield self._batch(order, mine, at)
+                step += stride
+            step -= part.steps
+            place = self._next_epoch(place, part)
+
+    def after(self, place: Place, steps: int) -> Place:
+        """Where a job is that made `steps` more steps from `place`."""
+        while steps >= (part := self._part(place)).steps:
+            steps -= part.steps
+            place = self._next_epoch(place, part)
+        if not steps:
+            return place
+        part = self._part(place)
+        reading = (self.lanes, part.taken + steps * self.batch_size)
+        return dataclasses.replace(place, readings=(*part.earlier, reading))
+
+    def _part(self, place: Place) -> "_Part":
+        earlier, taken = place.readings, 0
+        if earlier and earlier[-1][0] == self.lanes:
+            *others, (_, taken) = earlier
+            earlier = tuple(others)
+        left = remaining(len(self.order(place.epoch)), earlier)
+        shortest = measure(left) // self.lanes
+        return _Part(earlier, taken, left, max(0, (shortest - taken) // self.batch_size))
+
+    def _next_epoch(self, place: Place, part: "_Part") -> Place:
+        read = self.lanes * (part.taken + part.steps * self.batch_size)
+        return Place(place.epoch + 1, (), place.left_out + measure(part.left) - read)
+
+    def _batch(self, order: EpochOrder, mine: list[tuple[int, int]], at: int) -> PlannedBatch:
+        size = self.batch_size
+        both = [sample for a, b in cut(mine, at, at + 2 * size) for sample in order.samples(a, b)]
+        spare = both[size:] or [s for a, b in cut(mine, 0, size) for s in order.samples(a, b)]
+        return PlannedBatch(both[:size], spare)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """How the rest of an epoch is read: lanes over `left`, of which `taken` are gone already."""
+
+    earlier: tuple[Reading, ...]
+    taken: int
+    left: list[tuple[int, int]]
+    steps: int

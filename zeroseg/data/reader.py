@@ -1,0 +1,85 @@
+"""One sample's bytes, from any shard at any place."""
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_set import ShardSet
+from zeroseg.data.tar_index import TarIndex, read_index
+from zeroseg.errors import InputError
+
+OPEN_SHARDS = 8
+"""Shards that a reader holds open; a shuffled block of neighbours seldom spans more."""
+
+
+class UnreadableShard(Exception):
+    """A shard that could not be opened after every try."""
+
+
+class RawSample(NamedTuple):
+    """The members of one sample, undecoded."""
+
+    shard: str
+    key: str
+    members: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class _OpenShard:
+    index: TarIndex
+    file: int
+
+
+class ShardReader:
+    """Reads samples by shard and number; keeps a few shards open. One for each process."""
+
+    def __init__(self, shards: ShardSet, cache: ShardCache) -> None:
+        self.shards, self.cache = shards, cache
+        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
+        self._unreadable: dict[int, str] = {}
+
+    def key(self, shard: int, number: int) -> str:
+        """The sample's key. Raises UnreadableShard."""
+        return self._shard(shard).index.keys[number]
+
+    def read(self, shard: int, number: int) -> RawSample:
+        """The sample's bytes. Raises UnreadableShard, or OSError when the file is shorter than its
+        index says."""
+        opened = self._shard(shard)
+        members = {}
+        for extension, span in opened.index.members[number].items():
+            members[extension] = os.pread(opened.file, span.size, span.offset)
+            if len(members[extension]) != span.size:
+                raise OSError(f"the shard ends inside member {extension}")
+        return RawSample(self.shards.urls[shard], opened.index.keys[number], members)
+
+    def close(self) -> None:
+        """Close every shard."""
+        while self._open:
+            os.close(self._open.popitem()[1].file)
+
+    def _shard(self, shard: int) -> _OpenShard:
+        if shard in self._unreadable:
+            raise UnreadableShard(self._unreadable[shard])
+        if shard not in self._open:
+            try:
+                self._open[shard] = self.cache.persistently(lambda: self._opened(shard))
+            except (OSError, InputError) as error:
+                self._unreadable[shard] = str(error)
+                raise UnreadableShard(str(error)) from error
+            if len(self._open) > OPEN_SHARDS:
+                os.close(self._open.popitem(last=False)[1].file)
+        self._open.move_to_end(shard)
+        return self._open[shard]
+
+    def _opened(self, shard: int) -> _OpenShard:
+        path = self.cache.local(self.shards.urls[shard])
+        index = read_index(path)
+        if len(index) != self.shards.counts[shard]:
+            raise InputError(
+                f"shard {self.shards.urls[shard]} has {len(index)} samples, "
+                f"{self.shards.counts[shard]} were counted before"
+            )
+        return _OpenShard(index, os.open(path, os.O_RDONLY))

@@ -1,0 +1,198 @@
+"""Where bytes are: a local path, or a URL of a protocol that fsspec knows (`s3://`, `hf://`, ...).
+
+A name without `://` is a local path, and so is `file://` followed by a path as it is, not quoted.
+Whatever goes wrong is an InputError that names the path or URL: bytes that cannot be fetched stop a
+build, since leaving them out would make a set depend on the network.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from zeroseg.errors import InputError
+
+
+def join(root: str, name: str) -> str:
+    """The path or URL of what is called `name`, with slashes, below a root."""
+    return f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
+
+
+def listed(
+    root: str, suffixes: Collection[str] = (), *, recursive: bool = True
+) -> list[tuple[str, int | None]]:
+    """Files below a folder as (path below it with slashes, bytes), in order of path.
+
+    Suffixes are given in lower case with their dot and match either case; none means every file.
+    Local links are followed. A size is None where a web server does not tell. Raises InputError
+    when the folder cannot be read; in an object store, where folders are but parts of names, a
+    missing one is empty.
+    """
+    with _named(root, "listed"):
+        local = _local(root)
+        files = _remote_files(root, recursive) if local is None else _local_files(local, recursive)
+        return sorted(
+            (name, size) for name, size in files if not suffixes or _suffix(name) in suffixes
+        )
+
+
+def exists(url: str) -> bool:
+    """Whether there is such a file or folder."""
+    with _named(url, "looked up"):
+        try:
+            _info(url)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+
+def is_file(url: str) -> bool:
+    """Whether it is a file and no folder; False when there is no such thing."""
+    return exists(url) and _info(url)["type"] == "file"
+
+
+def size(url: str) -> int | None:
+    """Bytes of a file; None where a web server does not tell."""
+    with _named(url, "looked up"):
+        return _info(url)["size"]
+
+
+def read_bytes(url: str) -> bytes:
+    """All bytes of a file."""
+    with _named(url, "read"):
+        storage, path = _storage(url)
+        return storage.cat_file(path)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[BinaryIO]:
+    """A file to read in pieces; it can seek."""
+    with _named(url, "read"):
+        storage, path = _storage(url)
+        file = storage.open(path, "rb")
+    with file:
+        try:
+            yield file
+        except OSError as error:
+            raise _refusal(url, "read", error) from error
+
+
+def write_atomically(url: str, data: bytes | Path) -> None:
+    """Write bytes, or a copy of a local file, so that the name shows all of it or nothing new.
+
+    Locally, missing folders are made, and the file is on the disk under its name when this
+    returns. An object store shows an object once its upload is complete, so there it is sent as it
+    is; storage that is no object store and not local (`sftp://`) promises no such thing. One name
+    has one writer at a time.
+    """
+    with _named(url, "written"):
+        local = _local(url)
+        if local is not None:
+            _write_locally(local, data)
+            return
+        storage, path = _storage(url)
+        if isinstance(data, Path):
+            storage.put_file(str(data), path)
+        else:
+            storage.pipe_file(path, data)
+
+
+def remove(url: str) -> None:
+    """Delete a folder and all below it; nothing happens when there is none."""
+    with _named(url, "removed"):
+        local = _local(url)
+        if local is not None:
+            shutil.rmtree(local, ignore_errors=True)
+        elif exists(url):
+            storage, path = _storage(url)
+            storage.rm(path, recursive=True)
+
+
+def _write_locally(path: Path, data: bytes | Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")  # the same one each time: a crash leaves but one
+    try:
+        with fresh.open("wb") as file:
+            with data.open("rb") if isinstance(data, Path) else BytesIO(data) as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name itself lasts only once its folder is on the disk
+    finally:
+        os.close(folder)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _local(url: str) -> Path | None:
+    if url.startswith("file://"):
+        return Path(url.removeprefix("file://"))
+    return None if "://" in url else Path(url)
+
+
+def _storage(url: str) -> tuple[Any, str]:
+    """An fsspec file system and the path in it."""
+    local = _local(url)
+    if local is not None:
+        return LocalFileSystem(), str(local.absolute())
+    return url_to_fs(url)
+
+
+def _info(url: str) -> dict[str, Any]:
+    storage, path = _storage(url)
+    storage.invalidate_cache()  # another process may have written since the folder was listed
+    return storage.info(path)
+
+
+def _local_files(root: Path, recursive: bool) -> Iterator[tuple[str, int | None]]:
+    def stop(error: OSError) -> None:
+        raise error  # os.walk would leave the folder out in silence
+
+    for folder, deeper, names in os.walk(root, onerror=stop, followlinks=True):
+        below = Path(folder).relative_to(root)
+        for name in names:
+            yield (below / name).as_posix(), os.path.getsize(os.path.join(folder, name))
+        if not recursive:
+            deeper.clear()
+
+
+def _remote_files(root: str, recursive: bool) -> Iterator[tuple[str, int | None]]:
+    storage, path = _storage(root)
+    storage.invalidate_cache()
+    found = storage.find(path, maxdepth=None if recursive else 1, detail=True)
+    top = path.rstrip("/") + "/"
+    for name, info in found.items():
+        if name.startswith(top) and info.get("type", "file") == "file":
+            yield name.removeprefix(top), info.get("size")
+
+
+@contextmanager
+def _named(url: str, done: str) -> Iterator[None]:
+    """Turn what a storage's own library raises, of whatever class, into an InputError."""
+    try:
+        yield
+    except Exception as error:
+        raise _refusal(url, done, error) from error
+
+
+def _refusal(url: str, done: str, error: Exception) -> InputError:
+    if isinstance(error, ImportError):
+        return InputError(f"{url} needs a package that is not installed: {error}")
+    return InputError(
+        f"{url} cannot be {done} ({type(error).__name__}: {error}): check the name, that you may "
+        "do so, and the network if it is remote"
+    )

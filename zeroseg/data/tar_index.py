@@ -1,0 +1,130 @@
+"""Where each member of a shard lies, so that any sample can be read alone and in any order.
+
+An index file stands beside its shard (`x.tar`, `x.idx`) in the format of NVIDIA DALI's `wds2idx`,
+version 1.2: a line with the version and the number of samples, then for every sample a line of
+`extension offset size name`, one such group for each member. Without one the tar is scanned.
+"""
+
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from zeroseg.errors import InputError
+
+VERSION = "v1.2"
+_IMAGES = ("jpg", "jpeg", "webp", "png")
+"""Members that hold the image, the first that is there; a PNG beside a JPEG is a label map."""
+
+
+class Span(NamedTuple):
+    """Where a member's bytes are in the tar."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class TarIndex:
+    """The samples of one shard, in order."""
+
+    keys: tuple[str, ...]
+    members: tuple[Mapping[str, Span], ...]
+    """By extension, for each sample."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def image_extension(members: Mapping[str, object]) -> str | None:
+    """Which member of a sample is its image."""
+    return next((e for e in _IMAGES if e in members), None)
+
+
+def index_path(shard: Path) -> Path:
+    """Where a shard's index file is."""
+    return shard.with_suffix(".idx")
+
+
+def scan(shard: Path) -> TarIndex:
+    """Find every sample by reading the tar's headers.
+
+    Members of one sample stand side by side and share the name up to its first dot, as in
+    webdataset. Raises InputError when the file is no tar, or is cut short.
+    """
+    keys: list[str] = []
+    members: list[dict[str, Span]] = []
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for info in tar:
+                key, extension = split_name(info.name)
+                if not info.isfile() or not extension or key.split("/")[-1].startswith("__"):
+                    continue
+                if not keys or keys[-1] != key:
+                    keys.append(key)
+                    members.append({})
+                members[-1][extension] = Span(info.offset_data, info.size)
+            end = tar.offset
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"shard {shard} cannot be read ({error}): build it again") from error
+    with shard.open("rb") as file:
+        file.seek(end)
+        # Cut between two members, a tar ends like a shorter one but for this mark.
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise InputError(
+                f"shard {shard} is cut short after {len(keys)} samples: build it again"
+            )
+    return TarIndex(tuple(keys), tuple(members))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Key and extension of a member: the name up to the first dot after the last slash, the rest."""
+    folder, _, file = name.rpartition("/")
+    stem, _, extension = file.partition(".")
+    return f"{folder}/{stem}" if folder else stem, extension.lower()
+
+
+def read_index(shard: Path) -> TarIndex:
+    """Read the index file beside a shard, or scan the shard where there is none.
+
+    Raises InputError when either cannot be read.
+    """
+    path = index_path(shard)
+    if not path.is_file():
+        return scan(shard)
+    return parsed_index(path.read_text(), str(path))
+
+
+def parsed_index(text: str, path: str) -> TarIndex:
+    """Read the text of an index file; `path` names it in the error."""
+    head, *lines = text.splitlines() or [""]
+    if head.split() != [VERSION, str(len(lines))]:
+        raise InputError(
+            f"index {path} does not begin with '{VERSION} {len(lines)}': delete it, it is made "
+            "again by `zeroseg shards index`"
+        )
+    keys, members = [], []
+    for line in lines:
+        fields = line.split()
+        keys.append(split_name(fields[3])[0])
+        members.append(
+            {
+                extension: Span(int(offset), int(size))
+                for extension, offset, size in zip(
+                    fields[::4], fields[1::4], fields[2::4], strict=True
+                )
+            }
+        )
+    return TarIndex(tuple(keys), tuple(members))
+
+
+def index_text(index: TarIndex) -> str:
+    """What the index file holds. Raises InputError for a key with a space, which it cannot."""
+    if spaced := [key for key in index.keys if " " in key]:
+        raise InputError(f"key {spaced[0]!r} has a space: an index cannot hold it, build it again")
+    lines = (
+        " ".join(f"{e} {span.offset} {span.size} {key}.{e}" for e, span in members.items())
+        for key, members in zip(index.keys, index.members, strict=True)
+    )
+    return "\n".join((f"{VERSION} {len(index)}", *lines)) + "\n"
