@@ -13,7 +13,14 @@ from zeroseg.data.benchmarks import (
 from zeroseg.errors import InputError
 
 ALL = pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
-SIZES = {"scenes": 24, "scenes-objects": 19, "voc21": 21, "voc20": 20, "coco-object": 81}
+SIZES = {
+    "scenes": 24,
+    "scenes-objects": 19,
+    "voc21": 21,
+    "voc20": 20,
+    "coco-object": 81,
+    "coco-things": 80,
+}
 
 
 def test_there_are_as_many_classes_as_each_benchmark_has():
