@@ -8,7 +8,14 @@ Not run at this size by us; the same objective at the quickstart's size is in do
 
 from pathlib import Path
 
-from zeroseg import CLIPConfig, DataConfig, RunConfig, ViewComposition, ZeroSegConfig
+from zeroseg import (
+    CLIPConfig,
+    DataConfig,
+    OnlineTeacher,
+    RunConfig,
+    ViewComposition,
+    ZeroSegConfig,
+)
 
 config = RunConfig(
     model=ZeroSegConfig(
@@ -23,7 +30,7 @@ config = RunConfig(
         token_std=1.0,
         patch_embeddings=True,
     ),
-    teacher=CLIPConfig(architecture="ViT-B-16", weights="openai"),
+    teacher=OnlineTeacher(clip=CLIPConfig(architecture="ViT-B-16", weights="openai")),
     data=DataConfig(shards="data/photos", batch_size=64),
     objective=ViewComposition(),
     steps=20_000,

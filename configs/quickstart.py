@@ -9,7 +9,16 @@ this length reconstruction took a third of the time and gained nothing (docs/qui
 
 from pathlib import Path
 
-from zeroseg import CLIPConfig, DataConfig, RunConfig, ViewComposition, ZeroSegConfig
+from zeroseg import (
+    CLIPConfig,
+    DataConfig,
+    OnlineTeacher,
+    RunConfig,
+    ViewComposition,
+    ZeroSegConfig,
+)
+
+teacher = OnlineTeacher(clip=CLIPConfig(architecture="zeroseg-scenes", weights=""))
 
 config = RunConfig(
     model=ZeroSegConfig(
@@ -25,12 +34,11 @@ config = RunConfig(
         token_std=1.0,
         patch_embeddings=True,
     ),
-    teacher=CLIPConfig(architecture="zeroseg-scenes", weights=""),
+    teacher=teacher,
     data=DataConfig(
         shards="data/scenes/train", image_size=112, batch_size=16, workers=0, shuffle=1000
     ),
     objective=ViewComposition(),
-    remember=10_000,
     steps=600,
     warmup=60,
     learning_rate=1.5e-3,

@@ -10,7 +10,14 @@ open_clip. That teacher is a fixture, not CLIP: no score with it compares with a
 import os
 from pathlib import Path
 
-from zeroseg import CLIPConfig, DataConfig, RunConfig, ViewComposition, ZeroSegConfig
+from zeroseg import (
+    CLIPConfig,
+    DataConfig,
+    OnlineTeacher,
+    RunConfig,
+    ViewComposition,
+    ZeroSegConfig,
+)
 
 teacher = Path(os.environ.get("ZEROSEG_REAL", "../shared/real")) / "teacher"
 
@@ -30,17 +37,18 @@ config = RunConfig(
         token_std=1.0,
         patch_embeddings=True,
     ),
-    teacher=CLIPConfig(
-        architecture="mnv2-cliptext",
-        weights=str(teacher / "mnv2-cliptext.safetensors"),
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        register=str(teacher / "register.py"),
+    teacher=OnlineTeacher(
+        grids=(1, 2, 3),
+        clip=CLIPConfig(
+            architecture="mnv2-cliptext",
+            weights=str(teacher / "mnv2-cliptext.safetensors"),
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            register=str(teacher / "register.py"),
+        ),
     ),
     data=DataConfig(shards="data/real/photos", image_size=160, batch_size=16, workers=0),
     objective=ViewComposition(),
-    grids=(1, 2, 3),
-    remember=2_000,
     steps=250,
     warmup=25,
     learning_rate=1e-3,

@@ -10,13 +10,13 @@ here says that this file reaches them. Field docstrings say which values are our
 
 from pathlib import Path
 
-from zeroseg import CLIPConfig, DataConfig, RunConfig, ZeroSegConfig, ZeroSegPaper
+from zeroseg import CLIPConfig, DataConfig, OnlineTeacher, RunConfig, ZeroSegConfig, ZeroSegPaper
 
 STEPS_PER_EPOCH = 1_281_167 // 4096
 
 config = RunConfig(
     model=ZeroSegConfig(),
-    teacher=CLIPConfig(architecture="ViT-L-14", weights="openai"),
+    teacher=OnlineTeacher(clip=CLIPConfig(architecture="ViT-L-14", weights="openai")),
     data=DataConfig(shards="data/imagenet", batch_size=512, workers=8, shuffle=5000),
     objective=ZeroSegPaper(),
     steps=80 * STEPS_PER_EPOCH,

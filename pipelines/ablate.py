@@ -21,6 +21,7 @@ import tyro
 from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
+from configs.quickstart import teacher as TEACHER
 from pipelines.quickstart import (
     READOUTS,
     Examination,
@@ -28,13 +29,13 @@ from pipelines.quickstart import (
     health,
     trained,
     write_data,
+    write_embeddings,
 )
 from pipelines.train import accelerator_for
 from zeroseg.config import RunConfig
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models.clip import CLIP
 from zeroseg.training.objectives import ZeroSegPaper
-from zeroseg.training.teacher import OnlineTeacher
 
 DECODER: dict[str, Any] = {"decoder_depth": 2, "decoder_width": 64, "decoder_heads": 2}
 """For reconstruction; the quickstart does without."""
@@ -69,7 +70,7 @@ class AblateConfig:
 def variant(
     base: RunConfig,
     *,
-    grids: tuple[int, ...] | None = None,
+    grids: tuple[int, ...] = TEACHER.grids,
     model: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
     longer: int = 1,
@@ -78,7 +79,7 @@ def variant(
     """A config that differs from another in the named fields."""
     return dataclasses.replace(
         base,
-        grids=grids or base.grids,
+        teacher=dataclasses.replace(TEACHER, grids=grids),
         steps=base.steps * longer,
         model=dataclasses.replace(base.model, **(model or {})),
         data=dataclasses.replace(base.data, **(data or {})),
@@ -131,11 +132,9 @@ def variants(config: AblateConfig) -> dict[str, RunConfig]:
     return table
 
 
-def run_one(
-    config: RunConfig, teacher: OnlineTeacher, examination: Examination
-) -> dict[str, float]:
+def run_one(config: RunConfig, examination: Examination) -> dict[str, float]:
     """Train one variant and score it on the validation split."""
-    model = trained(config, teacher)
+    model = trained(config)
     row = health(model, examination.validation)
     for readout in READOUTS:
         if readout == "segments" or config.model.patch_embeddings:
@@ -145,23 +144,12 @@ def run_one(
     return row
 
 
-def selected(teacher: OnlineTeacher, grids: tuple[int, ...]) -> OnlineTeacher:
-    """A teacher of fewer grids that shares what another remembers."""
-    chosen, start = [], 0
-    for grid in teacher.grids:
-        chosen += list(range(start, start + grid**2)) if grid in grids else []
-        start += grid**2
-    fewer = OnlineTeacher(teacher.clip, grids, remember=teacher.remember)
-    fewer.memory = {key: row[chosen] for key, row in teacher.memory.items()}
-    return fewer
-
-
 def ablate(config: AblateConfig) -> str:
     """Run what is missing and return the table of all that is there."""
     shards = write_data(QuickstartConfig(output=config.output))
     accelerator = accelerator_for(DEFAULT)
-    clip = CLIP(DEFAULT.teacher, accelerator.device)
-    teacher = OnlineTeacher(clip, DEFAULT.grids, remember=DEFAULT.remember)
+    embeddings = write_embeddings(shards, TEACHER)
+    clip = CLIP(TEACHER.clip, accelerator.device)
     examination = Examination(shards, clip, accelerator)
     table = variants(config)
     chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]
@@ -171,9 +159,9 @@ def ablate(config: AblateConfig) -> str:
         record = folder / "row.json"
         if record.is_file():
             continue
-        run = dataclasses.replace(table[name], seed=seed, output=folder)
-        used = teacher if run.grids == teacher.grids else selected(teacher, run.grids)
-        row = run_one(run, used, examination)
+        teacher = dataclasses.replace(embeddings, grids=table[name].teacher.grids)
+        run = dataclasses.replace(table[name], teacher=teacher, seed=seed, output=folder)
+        row = run_one(run, examination)
         record.write_text(json.dumps({"variant": name, "seed": seed} | row))
     return summary(config.output, list(table))
 

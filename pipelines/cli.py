@@ -9,9 +9,10 @@ from zeroseg.errors import InputError
 COMMANDS = {
     "quickstart": (
         "pipelines.quickstart",
-        "shards, training, scores and report on the embedded default",
+        "shards, embeddings, training, scores and report by default",
     ),
     "shards": ("shards.cli", "make shards, check them, show them"),
+    "embed": ("pipelines.embed", "compute the teacher's embeddings of shards once, for training"),
     "train": ("pipelines.train", "train a student from a config"),
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
     "segment": ("pipelines.segment", "segment your picture with your words"),

@@ -1,4 +1,4 @@
-"""The main job on the embedded default: shards, distillation, zero-shot scores, a report.
+"""The main job on the embedded default: shards, embeddings, distillation, zero-shot scores, a report.
 
     zeroseg quickstart                    # one student, minutes on two cores
     zeroseg quickstart --seeds 0 1 2      # three students, for the spread
@@ -23,6 +23,8 @@ from accelerate.utils import set_seed
 from tqdm import tqdm
 
 from configs.quickstart import config as STUDENT
+from configs.quickstart import teacher as TEACHER
+from pipelines.embed import EmbedConfig, embed
 from pipelines.evaluate import examples, write_scores
 from pipelines.report import markdown, report
 from pipelines.train import accelerator_for, checkpoints, train
@@ -42,7 +44,7 @@ from zeroseg.models.clip import CLIP
 from zeroseg.models.prompts import TEMPLATES
 from zeroseg.models.zeroseg import Readout, ZeroSeg
 from zeroseg.training.objectives import grouping_health
-from zeroseg.training.teacher import OnlineTeacher
+from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 PROTOCOL = Protocol(short_side=scenes.SIZE, window=0, templates="bare")
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -154,12 +156,31 @@ def write_data(config: QuickstartConfig) -> Path:
     return folder
 
 
-def student_config(config: QuickstartConfig, seed: int) -> RunConfig:
+def write_embeddings(shards: Path, teacher: OnlineTeacher) -> CachedTeacher:
+    """Embed the training split, or what is missing of it; return the teacher that reads it."""
+    folder = str(shards / "train-embeddings")
+    data = STUDENT.data
+    embed(
+        EmbedConfig(
+            shards=str(shards / "train"),
+            output=folder,
+            teacher=teacher.clip,
+            grids=teacher.grids,
+            crops=data.crops,
+            side=data.view_side,
+            workers=0,
+        )
+    )
+    return CachedTeacher(path=folder, clip=teacher.clip, grids=teacher.grids)
+
+
+def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) -> RunConfig:
     """The training run of one seed."""
     shards = f"{config.output}/shards/train"
     return dataclasses.replace(
         STUDENT,
         seed=seed,
+        teacher=teacher,
         steps=config.steps,
         save_every=max(1, config.steps // 4),
         data=dataclasses.replace(STUDENT.data, shards=shards),
@@ -167,13 +188,13 @@ def student_config(config: QuickstartConfig, seed: int) -> RunConfig:
     )
 
 
-def trained(run: RunConfig, teacher: OnlineTeacher) -> ZeroSeg:
+def trained(run: RunConfig) -> ZeroSeg:
     """Train a student, or take the one that an earlier call finished or began."""
     if not (run.output / "model").is_dir():
         begun = bool(checkpoints(run.output))
         if not begun:  # stopped before its first checkpoint: nothing of it can be used
             shutil.rmtree(run.output, ignore_errors=True)
-        train(run, resume=begun, teacher=teacher)
+        train(run, resume=begun)
     return load(run.output)[0]
 
 
@@ -184,9 +205,9 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
         shutil.rmtree(config.output, ignore_errors=True)
     shards = write_data(config)
     accelerator = accelerator_for(STUDENT)
-    clip = CLIP(STUDENT.teacher, accelerator.device)
-    teacher = OnlineTeacher(clip, STUDENT.grids, remember=STUDENT.remember)
-    models = {s: trained(student_config(config, s), teacher) for s in config.seeds}
+    teacher = write_embeddings(shards, TEACHER)
+    models = {s: trained(student_config(config, teacher, s)) for s in config.seeds}
+    clip = CLIP(TEACHER.clip, accelerator.device)
     examination = Examination(shards, clip, accelerator)
     set_seed(config.seeds[0])
     others = baselines(clip, ZeroSeg(STUDENT.model).eval())

@@ -1,9 +1,13 @@
 """Train a student.
 
 zeroseg train configs/quickstart.py --steps 100
+zeroseg train configs/quickstart.py --embeddings FOLDER     # that `zeroseg embed` wrote
+zeroseg train configs/quickstart.py --resume                # from the last checkpoint
 accelerate launch -m pipelines.train configs/quickstart.py
 """
 
+import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -22,13 +26,12 @@ from zeroseg.config import RunConfig, differences, read_config, to_json
 from zeroseg.data.stream import TrainingStream
 from zeroseg.errors import InputError
 from zeroseg.models import save
-from zeroseg.models.clip import CLIP
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.vit import load_trunk
 from zeroseg.models.zeroseg import ZeroSeg
 from zeroseg.training.distillation import Distillation
 from zeroseg.training.schedule import learning_rate, parameter_groups
-from zeroseg.training.teacher import OnlineTeacher
+from zeroseg.training.teacher import CachedTeacher, opened
 
 
 def accelerator_for(config: RunConfig) -> Accelerator:
@@ -38,39 +41,43 @@ def accelerator_for(config: RunConfig) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision="bf16" if bf16 else "no", log_with="tensorboard", project_dir=config.output
     )
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != launched:
-        raise InputError(
-            f"{launched} processes were launched but this one sees {accelerator.num_processes}: "
-            "without GPUs, set ACCELERATE_USE_CPU=true"
-        )
+    check_world(accelerator.num_processes)
     return accelerator
 
 
-def train(config: RunConfig, *, resume: bool = False, teacher: OnlineTeacher | None = None) -> Path:
+def check_world(found: int) -> None:
+    """Raises InputError if the job is not as large as it was launched."""
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if found != launched:
+        raise InputError(
+            f"{launched} processes were launched but this one sees {found}: "
+            "without GPUs, set ACCELERATE_USE_CPU=true"
+        )
+
+
+def train(config: RunConfig, *, resume: bool = False) -> Path:
     """Run the whole of training and return the run folder.
 
-    `resume` continues from the run folder's last checkpoint. `teacher` hands in one that already
-    remembers embeddings. Raises InputError for anything wrong with the input, before training.
+    `resume` continues from the run folder's last checkpoint. Raises InputError for anything wrong
+    with the input, before training.
     """
     accelerator = accelerator_for(config)
+    teacher = opened(config.teacher, config.data.cache, accelerator.device)
     # Already dealt to processes: handed to accelerator.prepare, the batches would be split again.
     stream = TrainingStream(
         config.data,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
         seed=config.seed,
+        stored=teacher.stored,
     )
     set_seed(config.seed)
     student = ZeroSeg(config.model)
     if config.start is not None:
         load_trunk(student.trunk, config.start)
-    if teacher is None:
-        clip = CLIP(config.teacher, accelerator.device)
-        teacher = OnlineTeacher(clip, config.grids, remember=config.remember)
-    if teacher.clip.embed_dim != config.model.embed_dim:
+    if teacher.embed_dim != config.model.embed_dim:
         raise InputError(
-            f"the teacher embeds in {teacher.clip.embed_dim} dimensions: set model.embed_dim to that"
+            f"the teacher embeds in {teacher.embed_dim} dimensions: set model.embed_dim to that"
         )
     objective = Distillation(teacher, config.objective, config.model.patch_size)
     optimizer = torch.optim.AdamW(
@@ -85,7 +92,7 @@ def train(config: RunConfig, *, resume: bool = False, teacher: OnlineTeacher | N
     model.train()
     _loop(accelerator, config, model, optimizer, objective, stream, step)
     if accelerator.is_main_process:
-        save(student, config.output / "model", config.teacher)
+        save(student, config.output / "model", teacher.clip)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return config.output
@@ -200,8 +207,16 @@ def _begin(accelerator: Accelerator, config: RunConfig, resume: bool) -> int:
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and train."""
-    resume = "--resume" in arguments
-    train(read_config([a for a in arguments if a != "--resume"]), resume=resume)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--embeddings", default="")
+    own, rest = parser.parse_known_args(arguments)
+    config = read_config(rest)
+    if own.embeddings:
+        teacher = config.teacher
+        cached = CachedTeacher(path=own.embeddings, clip=teacher.clip, grids=teacher.grids)
+        config = dataclasses.replace(config, teacher=cached)
+    train(config, resume=own.resume)
 
 
 if __name__ == "__main__":

@@ -76,11 +76,11 @@ def build(source: Source, destination: str, limits: Limits) -> Manifest:
     fingerprint = _fingerprint(source, limits)
     finished = read_manifest(destination)
     if finished is not None:
-        _same(destination, finished.built_from.get("fingerprint"), fingerprint)
+        same_plan(destination, finished.built_from.get("fingerprint"), fingerprint)
         return finished
     plan = join(destination, f"{BUILDING}/plan.json")
     if exists(plan):
-        _same(destination, json.loads(read_bytes(plan))["fingerprint"], fingerprint)
+        same_plan(destination, json.loads(read_bytes(plan))["fingerprint"], fingerprint)
     write_atomically(plan, json.dumps({"fingerprint": fingerprint}).encode())
     jobs = list(_jobs(source, destination, limits))
     records = list(_run(jobs, limits))
@@ -150,7 +150,7 @@ def do(job: Job) -> None:
             name = f"shard-{job.number:06d}{suffix}.tar"
             path = Path(folder, name)
             first = _write_shard(first, samples, path, job.limits)
-            shards.append(_place(path, job.destination))
+            shards.append(place(path, job.destination))
             path.unlink()
     record = {"shards": [dataclasses.asdict(s) for s in shards], "left_out": left_out}
     write_atomically(job.record, json.dumps(record).encode())
@@ -199,7 +199,7 @@ def members(sample: Sample) -> dict[str, Any]:
     return named | labels | {"json": json.dumps(facts).encode()}
 
 
-def _place(path: Path, destination: str) -> ShardRecord:
+def place(path: Path, destination: str) -> ShardRecord:
     """Put a finished shard and its index where they belong."""
     index = scan(path)
     with path.open("rb") as file:
@@ -244,7 +244,8 @@ def _fingerprint(source: Source, limits: Limits) -> str:
     return digest.hexdigest()[:16]
 
 
-def _same(destination: str, found: str | None, wanted: str) -> None:
+def same_plan(destination: str, found: str | None, wanted: str) -> None:
+    """Raises InputError unless what a folder holds was begun with the same fingerprint."""
     if found != wanted:
         raise InputError(
             f"{destination} holds a set that was built from something else or with other limits: "

@@ -10,6 +10,7 @@ from zeroseg.config import RunConfig, differences, from_json, read_config, to_js
 from zeroseg.errors import InputError
 from zeroseg.models.vit import TrunkWeights
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.teacher import CachedTeacher
 
 FOLDER = Path(configs.__file__).parent
 FILES = sorted(p for p in FOLDER.glob("*.py") if not p.name.startswith("_"))
@@ -44,7 +45,11 @@ def test_every_config_survives_being_stored(path):
         {"objective": ZeroSegPaper()},
         {"objective": ViewComposition()},
         {"start": TrunkWeights(source="x.pt", allow_missing=("a", "b.*"))},
-        {"grids": (1,), "betas": (0.5, 0.25), "output": Path("/a b/c")},
+        {
+            "teacher": CachedTeacher(path="x", grids=(1, 2)),
+            "betas": (0.5, 0.25),
+            "output": Path("/a b/c"),
+        },
     ],
 )
 def test_every_kind_of_field_survives_being_stored(config, changes, tmp_path):
@@ -60,7 +65,9 @@ def test_options_on_the_command_line_override_the_file_and_nothing_else(config):
 
 def test_options_override_a_stored_config_too(config, tmp_path):
     path = written(tmp_path, stored(config))
-    assert read_config([path, "--grids", "1", "2"]) == replace(config, grids=(1, 2))
+    assert read_config([path, "--teacher.grids", "1", "2"]) == replace(
+        config, teacher=replace(config.teacher, grids=(1, 2))
+    )
 
 
 def test_an_unknown_option_ends_the_program_with_status_2(capsys):

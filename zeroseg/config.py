@@ -14,10 +14,10 @@ import tyro
 
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
-from zeroseg.models.clip import CLIPConfig
 from zeroseg.models.vit import TrunkWeights
 from zeroseg.models.zeroseg import ZeroSegConfig
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,9 @@ class RunConfig:
     """Everything that distinguishes one training run from another."""
 
     model: ZeroSegConfig
-    teacher: CLIPConfig
+    teacher: OnlineTeacher | CachedTeacher
     data: DataConfig
     objective: ZeroSegPaper | ViewComposition
-    grids: tuple[int, ...] = (1, 2, 3, 4)
-    """Grids of views shown to the teacher (paper, section 4.1); 1, the full image, comes first."""
-    remember: int = 0
-    """Images whose view embeddings stay in memory after the first time."""
     start: TrunkWeights | None = None
     """Weights the trunk starts from; none is from scratch."""
     steps: int

@@ -1,16 +1,19 @@
 """What a step reads: images of one size, and the samples that could not be had."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from zeroseg.data.images import centre_crop, decode_image, decode_labels, resized, short_side_size
+from zeroseg.data.images import decode_image
 from zeroseg.data.reader import RawSample, ShardReader, UnreadableShard
 from zeroseg.data.tar_index import image_extension
+from zeroseg.errors import InputError
+
+Decoded = TypeVar("Decoded")
 
 LABELS = "png"
 """Extension of label maps."""
@@ -40,63 +43,77 @@ class Batch:
     """Class indices at the annotation's own size; 255 is ignored."""
     lost: tuple[Lost, ...] = ()
     """Samples that belong here and could not be had."""
+    view_images: UInt8[Tensor, "batch 3 side side"] | None = None
+    """The same crops with more pixels, for the teacher's views; none where they are `images`."""
+    embeddings: Float[Tensor, "batch view embed"] | None = None
+    """The teacher's, where they were computed before."""
 
     @property
     def pixels(self) -> Float[Tensor, "batch 3 height width"]:
         """The images in [0, 1]; every model normalises its own way."""
         return self.images.float() / 255
 
+    @property
+    def view_pixels(self) -> Float[Tensor, "batch 3 side side"]:
+        """What the teacher's views are cut from, in [0, 1]."""
+        return self.pixels if self.view_images is None else self.view_images.float() / 255
+
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""
-        labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
-        return Batch(self.keys, self.images.to(device, non_blocking=True), labels, self.lost)
+        tensors = {
+            field.name: value.to(device, non_blocking=True)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **tensors)
 
 
-Decode = Callable[[RawSample], tuple[Tensor, Tensor | None]]
+Decode = Callable[[RawSample], dict[str, Tensor]]
+"""One sample's part of every tensor of a batch, by the batch's own names."""
 
 
-def training_sample(sample: RawSample, *, side: int) -> tuple[Tensor, None]:
-    """The centre crop of the image; a label map, where there is one, is not even decoded."""
-    return centre_crop(_image(sample), side), None
+def image_of(sample: RawSample) -> UInt8[Tensor, "3 height width"]:
+    """Decode a sample's image. Raises ValueError when it has none, or what its decoder raises."""
+    return decode_image(image_bytes(sample))
 
 
-def evaluation_sample(
-    sample: RawSample, *, short_side: int, multiple: int
-) -> tuple[Tensor, Tensor]:
-    """The image at its short side, and the label map as it is."""
-    image, labels = _image(sample), decode_labels(sample.members[LABELS])
-    if image.shape[1:] != labels.shape:
-        raise ValueError(
-            f"image is {tuple(image.shape[1:])} but its label map {tuple(labels.shape)}"
-        )
-    size = (image.shape[1], image.shape[2])
-    return resized(image, short_side_size(size, short_side, multiple)), labels
-
-
-def _image(sample: RawSample) -> Tensor:
+def image_bytes(sample: RawSample) -> bytes:
+    """The file of a sample's image. Raises ValueError when it has none."""
     extension = image_extension(sample.members)
     if extension is None:
         raise ValueError(f"no image among its members {sorted(sample.members)}")
-    return decode_image(sample.members[extension])
+    return sample.members[extension]
 
 
 def load_batch(reader: ShardReader, samples: Iterable[tuple[int, int]], decode: Decode) -> Batch:
-    """Read and decode samples of one size; what cannot be had is in `lost`."""
-    keys, images, labels, lost = [], [], [], []
+    """Read and decode samples of one size; what cannot be had is in `lost`.
+
+    Raises InputError where that is what decoding raises: it is meant to stop the run.
+    """
+    decoded, lost = read_samples(reader, samples, decode)
+    names = decoded[0][1].keys() if decoded else ()
+    tensors = {name: torch.stack([parts[name] for _, parts in decoded]) for name in names}
+    nothing = {} if decoded else {"images": torch.empty(0, 3, 0, 0, dtype=torch.uint8)}
+    return Batch(tuple(key for key, _ in decoded), lost=tuple(lost), **tensors | nothing)
+
+
+def read_samples(
+    reader: ShardReader,
+    samples: Iterable[tuple[int, int]],
+    decode: Callable[[RawSample], Decoded],
+) -> tuple[list[tuple[str, Decoded]], list[Lost]]:
+    """Keys and what decoding makes of each sample; and the samples that could not be had."""
+    decoded, lost = [], []
     for shard, number in samples:
         key = ""
         try:
             key = reader.key(shard, number)
-            image, label = decode(reader.read(shard, number))
+            decoded.append((key, decode(reader.read(shard, number))))
         except UnreadableShard as error:
             lost.append(Lost(reader.shards.urls[shard], "", "unreadable shard", str(error)))
-            continue
+        except InputError:
+            raise
         except Exception as error:  # any picture library's error; the sample is counted and named
             cause = type(error).__name__
             lost.append(Lost(reader.shards.urls[shard], key, cause, str(error)))
-            continue
-        keys.append(key)
-        images.append(image)
-        labels += [] if label is None else [label]
-    pixels = torch.stack(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8)
-    return Batch(tuple(keys), pixels, torch.stack(labels) if labels else None, tuple(lost))
+    return decoded, lost

@@ -5,11 +5,27 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
+from torch import Tensor
 
-from zeroseg.data.batch import Batch, evaluation_sample, load_batch
-from zeroseg.data.reader import ShardReader
+from zeroseg.data.batch import LABELS, Batch, image_of, load_batch
+from zeroseg.data.images import decode_labels, resized, short_side_size
+from zeroseg.data.reader import RawSample, ShardReader
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import ShardSet
+
+
+def evaluation_sample(sample: RawSample, *, short_side: int, multiple: int) -> dict[str, Tensor]:
+    """The image at its short side, and the label map as it is."""
+    image, labels = image_of(sample), decode_labels(sample.members[LABELS])
+    if image.shape[1:] != labels.shape:
+        raise ValueError(
+            f"image is {tuple(image.shape[1:])} but its label map {tuple(labels.shape)}"
+        )
+    size = (image.shape[1], image.shape[2])
+    return {
+        "images": resized(image, short_side_size(size, short_side, multiple)),
+        "labels": labels,
+    }
 
 
 def evaluation_batches(

@@ -39,6 +39,7 @@ class Place:
 class PlannedBatch:
     """One batch of one process: (shard, sample) pairs, and those that would come next."""
 
+    epoch: int
     samples: list[tuple[int, int]]
     spare: list[tuple[int, int]]
     """Stand in when none of the samples can be read; as many, in the same lane where it goes on."""
@@ -115,7 +116,7 @@ class Plan:
         size = self.batch_size
         both = [sample for a, b in cut(mine, at, at + 2 * size) for sample in order.samples(a, b)]
         spare = both[size:] or [s for a, b in cut(mine, 0, size) for s in order.samples(a, b)]
-        return PlannedBatch(both[:size], spare)
+        return PlannedBatch(order.epoch, both[:size], spare)
 
 
 @dataclass(frozen=True)

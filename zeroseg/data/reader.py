@@ -2,6 +2,7 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,12 +45,20 @@ class ShardReader:
         """The sample's key. Raises UnreadableShard."""
         return self._shard(shard).index.keys[number]
 
-    def read(self, shard: int, number: int) -> RawSample:
-        """The sample's bytes. Raises UnreadableShard, or OSError when the file is shorter than its
-        index says."""
+    def number(self, shard: int, key: str) -> int | None:
+        """Where a key stands in a shard; None where it does not. Raises UnreadableShard."""
+        return self._shard(shard).index.numbers.get(key)
+
+    def read(self, shard: int, number: int, only: Collection[str] = ()) -> RawSample:
+        """The bytes of a sample's members, or of `only` some, if it has them.
+
+        Raises UnreadableShard, or OSError when the file is shorter than its index says.
+        """
         opened = self._shard(shard)
         members = {}
         for extension, span in opened.index.members[number].items():
+            if only and extension not in only:
+                continue
             members[extension] = os.pread(opened.file, span.size, span.offset)
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")

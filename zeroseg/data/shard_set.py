@@ -26,6 +26,8 @@ class ShardSet:
     """Samples of each."""
     weights: tuple[float, ...]
     """How often each comes in an epoch."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of each, empty where no manifest tells."""
 
     @property
     def samples(self) -> int:
@@ -57,7 +59,9 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     bar = tqdm(urls, desc="shards", unit="shard", delay=2)
     counts = tuple(_count(url, manifests, cache) for url in iter(bar))
     each = [w for w, part in zip(weights or [1.0] * len(parts), found, strict=True) for _ in part]
-    return ShardSet(tuple(urls), counts, tuple(each))
+    records = [manifests.record(url) for url in urls]
+    digests = tuple(record.sha256 if record else "" for record in records)
+    return ShardSet(tuple(urls), counts, tuple(each), digests)
 
 
 class _Manifests:

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
-from zeroseg.data.batch import Batch, Decode, load_batch, training_sample
+from zeroseg.data.batch import Batch, image_of, load_batch
+from zeroseg.data.crops import Crops, cut
+from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
+from zeroseg.data.loader import AtWork, loaded
 from zeroseg.data.plan import Place, Plan
-from zeroseg.data.reader import ShardReader
+from zeroseg.data.reader import RawSample, ShardReader
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import ShardSet, open_set
 from zeroseg.errors import InputError
@@ -33,7 +35,12 @@ class DataConfig:
     weights: tuple[float, ...] = ()
     """How often each of several parts comes in an epoch; none is once."""
     image_size: int = 224
-    """Side of the centre crop, in pixels."""
+    """Side of the crop that the student sees, in pixels."""
+    crops: Crops = field(default_factory=Crops)
+    """Which crops of an image are shown; one an epoch."""
+    view_size: int = 0
+    """Ours: side of the crop that the teacher's views are cut from; more pixels make sharper views
+    of large photos. 0 takes `image_size`, which is the crop that the student sees."""
     batch_size: int = 64
     """Images a process takes at each step."""
     workers: int = 4
@@ -46,11 +53,17 @@ class DataConfig:
     cache: ShardCache = field(default_factory=ShardCache)
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("image_size", 1), ("workers", 0), ("shuffle", 0)):
+        leasts = {"batch_size": 1, "image_size": 1, "view_size": 0, "workers": 0, "shuffle": 0}
+        for name, least in leasts.items():
             if getattr(self, name) < least:
                 raise InputError(
                     f"data.{name} is {getattr(self, name)}: it must be at least {least}"
                 )
+
+    @property
+    def view_side(self) -> int:
+        """Side of the crop that the teacher's views are cut from."""
+        return self.view_size or self.image_size
 
 
 class TrainingStream:
@@ -61,9 +74,19 @@ class TrainingStream:
     shards are missing or too few, and while reading when too many samples are lost.
     """
 
-    def __init__(self, config: DataConfig, *, rank: int, world_size: int, seed: int) -> None:
-        self.config, self.rank = config, rank
+    def __init__(
+        self,
+        config: DataConfig,
+        *,
+        rank: int,
+        world_size: int,
+        seed: int,
+        stored: EmbeddingSet | None = None,
+    ) -> None:
+        self.config, self.rank, self.stored = config, rank, stored
         self.shards = open_set(config.shards, config.cache, config.weights)
+        if stored is not None:
+            stored.check(self.shards.urls, config.crops, config.view_side)
         self.plan = Plan(
             counts=self.shards.counts,
             weights=self.shards.weights,
@@ -92,29 +115,11 @@ class TrainingStream:
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of this process from the place on."""
-        workers = self.config.workers
-        at_work = torch.zeros(max(1, workers), 512, dtype=torch.uint8).share_memory_()
-        decode = partial(training_sample, side=self.config.image_size)
+        at_work = AtWork(self.config.workers)
         reading = _Reading(
-            self.plan, self.shards, self.config.cache, decode, self.start, self.rank, at_work
+            self.plan, self.shards, self.config, self.stored, self.start, self.rank, at_work
         )
-        loader = DataLoader(
-            reading,
-            batch_size=None,
-            num_workers=workers,
-            multiprocessing_context="fork" if workers else None,
-            # Its own: drawing from the global one here would make a resumed run draw other masks.
-            generator=torch.Generator().manual_seed(0),
-        )
-        batches = iter(loader)
-        while True:
-            try:
-                batch = next(batches)
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                where = "; ".join(f"worker {i}: {_text(row)}" for i, row in enumerate(at_work))
-                raise RuntimeError(f"{error} It was at one of: {where}") from error
+        for batch in loaded(reading, self.config.workers, at_work):
             self.steps += 1
             self._count(batch)
             yield batch
@@ -137,19 +142,24 @@ class _Reading(IterableDataset[Batch]):
 
     plan: Plan
     shards: ShardSet
-    cache: ShardCache
-    decode: Decode
+    config: DataConfig
+    stored: EmbeddingSet | None
     start: Place
     rank: int
-    at_work: Tensor
-    """What each worker is decoding, for when it dies of it."""
+    at_work: AtWork
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        reader = ShardReader(self.shards, self.cache)
-        decode = partial(_announced, self.at_work[worker], self.decode)
+        reader = ShardReader(self.shards, self.config.cache)
+        stored = None
+        if self.stored is not None:
+            stored = EmbeddingReader(self.stored, self.config.cache)
         for planned in self.plan.batches(self.start, self.rank, worker, workers):
+            decode = self.at_work.announced(
+                worker,
+                partial(training_sample, config=self.config, epoch=planned.epoch, stored=stored),
+            )
             batch = load_batch(reader, planned.samples, decode)
             if not batch.keys:  # every process must make this step: neighbours stand in
                 spare = load_batch(reader, planned.spare, decode)
@@ -157,12 +167,18 @@ class _Reading(IterableDataset[Batch]):
             yield batch
 
 
-def _announced(row: Tensor, decode: Decode, sample: Any) -> tuple[Tensor, Tensor | None]:
-    name = f"{sample.shard} {sample.key}".encode()[: len(row)]
-    row.zero_()
-    row[: len(name)] = torch.frombuffer(bytearray(name), dtype=torch.uint8)
-    return decode(sample)
-
-
-def _text(row: Tensor) -> str:
-    return bytes(row.tolist()).rstrip(b"\0").decode(errors="replace")
+def training_sample(
+    sample: RawSample, *, config: DataConfig, epoch: int, stored: EmbeddingReader | None = None
+) -> dict[str, Tensor]:
+    """What an epoch shows of an image, and what the teacher says of it where that is stored; a
+    label map, where there is one, is not even decoded."""
+    image = image_of(sample)
+    if stored is not None:
+        crop, embeddings = stored.read(sample, epoch)
+        return {"images": cut(image, crop, config.image_size), "embeddings": embeddings}
+    crops = config.crops.of(sample.key, image.shape[1], image.shape[2])
+    crop = crops[config.crops.turn(sample.key, epoch)]
+    shown = {"images": cut(image, crop, config.image_size)}
+    if config.view_side != config.image_size:
+        shown["view_images"] = cut(image, crop, config.view_side)
+    return shown

@@ -8,6 +8,7 @@ version 1.2: a line with the version and the number of samples, then for every s
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,11 @@ class TarIndex:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Where each key stands."""
+        return {key: number for number, key in enumerate(self.keys)}
 
 
 def image_extension(members: Mapping[str, object]) -> str | None:

@@ -5,6 +5,7 @@ would make a frozen open_clip tower many times slower on a CPU; on devices where
 weights themselves are bfloat16.
 """
 
+import hashlib
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class CLIP(nn.Module):
         bf16 = (
             has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
         )
+        self.weights_sha256 = _digest(model.visual)
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.model = model.to(device).eval().requires_grad_(False)
         # The layout that convolutional towers are fastest in; a ViT does not mind.
@@ -141,6 +143,15 @@ def _register(path: str) -> None:
     if not Path(path).is_file():
         raise InputError(f"teacher.register {path} does not exist")
     runpy.run_path(path)
+
+
+def _digest(tower: nn.Module) -> str:
+    """SHA-256 of every tensor of a tower as it was loaded, with its name and shape."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tower.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _load(name: str, weights: str) -> Any:

@@ -10,7 +10,7 @@ from zeroseg.data.views import cell_overlap
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
 from zeroseg.training.objectives import Losses, Terms, Views, grouping_health
-from zeroseg.training.teacher import OnlineTeacher
+from zeroseg.training.teacher import Teacher
 
 
 @runtime_checkable
@@ -27,15 +27,15 @@ class Objective(Protocol):
 
 
 class Distillation:
-    """ZeroSeg's objective. Owns the teacher, so that nothing wraps, trains or saves it."""
+    """ZeroSeg's objective. Holds the teacher, so that nothing wraps, trains or saves it."""
 
-    def __init__(self, teacher: OnlineTeacher, terms: Terms, patch_size: int) -> None:
+    def __init__(self, teacher: Teacher, terms: Terms, patch_size: int) -> None:
         self.teacher, self.terms, self.patch_size = teacher, terms, patch_size
         self._last: StudentOutput | None = None
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Losses:
         """Losses of one batch."""
-        embeddings = self.teacher(batch)
+        embeddings = self.teacher.embed(batch)
         pixels = batch.pixels
         output: StudentOutput = model(pixels)
         size = (pixels.shape[2], pixels.shape[3])

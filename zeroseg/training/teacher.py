@@ -1,45 +1,121 @@
-"""The teacher's side of distillation: images to embeddings of their views."""
+"""The teacher's side of distillation: images to embeddings of their views, now or before training.
 
-from collections.abc import Sequence
+A config says `OnlineTeacher`, which computes them in every step, or `CachedTeacher`, which reads what
+`zeroseg embed` computed once. Both give the student the same numbers, to the rounding of the storage.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from zeroseg.data.batch import Batch
+from zeroseg.data.embeddings import EmbeddingSet, TeacherRecord, open_embeddings
+from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.views import cell_views
-from zeroseg.models.clip import CLIP
+from zeroseg.errors import InputError
+from zeroseg.models.clip import CLIP, CLIPConfig
 
 
+@dataclass(frozen=True, kw_only=True)
 class OnlineTeacher:
-    """Embeds the views of each image with a frozen CLIP, all views of a batch in a few passes.
+    """Embeds the views of each batch while training."""
 
-    Training shows the centre crop of an image and nothing else, as the paper does, so its views
-    never change. The first `remember` images are embedded once and kept in memory by key; the
-    numbers are the same.
-    """
+    clip: CLIPConfig
+    grids: tuple[int, ...] = (1, 2, 3, 4)
+    """Grids of views shown to the teacher (paper, section 4.1); 1, the full image, comes first."""
 
-    def __init__(
-        self, clip: CLIP, grids: Sequence[int], *, remember: int = 0, chunk: int = 256
-    ) -> None:
-        self.clip, self.grids, self.remember, self.chunk = clip, tuple(grids), remember, chunk
-        self.memory: dict[str, Tensor] = {}
 
-    def __call__(self, batch: Batch) -> Float[Tensor, "batch view embed"]:
-        """Unit-norm float32 embeddings, views in the order of `cell_views`."""
-        unknown = [i for i, key in enumerate(batch.keys) if key not in self.memory]
-        fresh = (
-            dict(zip(unknown, self._embed(batch.pixels[unknown]), strict=True)) if unknown else {}
-        )
-        rows = [fresh[i] if i in fresh else self.memory[key] for i, key in enumerate(batch.keys)]
-        for i, row in fresh.items():
-            if len(self.memory) < self.remember:
-                self.memory[batch.keys[i]] = row
-        return torch.stack(rows)
+@dataclass(frozen=True, kw_only=True)
+class CachedTeacher:
+    """Reads embeddings that `zeroseg embed` wrote."""
 
-    def _embed(
+    path: str
+    """Their folder or URL; several joined by `::` for a mix of sets."""
+    clip: CLIPConfig | None = None
+    """The teacher that they must be of; none takes whichever they are of."""
+    grids: tuple[int, ...] | None = None
+    """The views to use, of those that are stored; none takes all."""
+    unusable: Literal["stop", "skip"] = "stop"
+    """What happens to an image without a valid embedding: the run stops, or it is skipped and
+    counted like one that cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What training needs of either."""
+
+    clip: CLIPConfig
+    grids: tuple[int, ...]
+    embed_dim: int
+    embed: Callable[[Batch], Float[Tensor, "batch view embed"]]
+    """Unit-norm float32 embeddings, views in the order of `cell_views`."""
+    stored: EmbeddingSet | None = None
+    """What the stream has to read for it."""
+
+
+class ViewEncoder:
+    """Embeds the views of images, all views of a batch in a few passes."""
+
+    def __init__(self, clip: CLIP, grids: Sequence[int], *, chunk: int = 256) -> None:
+        self.clip, self.grids, self.chunk = clip, tuple(grids), chunk
+
+    def __call__(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch view embed"]:
+        """Unit-norm float32 embeddings, views in the order of `cell_views`."""
         views = cell_views(images, self.grids, self.clip.image_size)
         parts = [self.clip.encode_image(part) for part in views.flatten(0, 1).split(self.chunk)]
         return torch.cat(parts).unflatten(0, views.shape[:2])
+
+
+def opened(
+    config: OnlineTeacher | CachedTeacher, cache: ShardCache, device: torch.device
+) -> Teacher:
+    """Load the CLIP, or find the embeddings, with which no CLIP is loaded.
+
+    Raises InputError when either is not there, or the embeddings are of another teacher or lack views.
+    """
+    if isinstance(config, OnlineTeacher):
+        clip = CLIP(config.clip, device)
+        encode = ViewEncoder(clip, config.grids)
+        return Teacher(
+            config.clip, encode.grids, clip.embed_dim, lambda batch: encode(batch.view_pixels)
+        )
+    stored = open_embeddings(config.path, cache, config.grids, skip=config.unusable == "skip")
+    if config.clip is not None:
+        _check_teacher(config.clip, stored.record, config.path)
+    named = config.clip or _named(stored.record)
+    return Teacher(named, stored.grids, stored.record.embed_dim, _stored, stored)
+
+
+def _stored(batch: Batch) -> Float[Tensor, "batch view embed"]:
+    if batch.embeddings is None:
+        raise ValueError("the stream reads no embeddings: hand it the opened set")
+    return F.normalize(batch.embeddings.float(), dim=-1)
+
+
+def _check_teacher(wanted: CLIPConfig, record: TeacherRecord, path: str) -> None:
+    """A name that a hub keeps is enough; local weights are compared by what is in them."""
+    found, names = _named(record), ["architecture", "weights", "mean", "std"]
+    same = True
+    if wanted.architecture.startswith("local-dir:") or Path(wanted.weights).is_file():
+        names = ["mean", "std"]  # the same file may lie elsewhere, another in its place
+        same = CLIP(wanted).weights_sha256 == record.weights_sha256
+    if not same or any(getattr(wanted, name) != getattr(found, name) for name in names):
+        raise InputError(
+            f"the embeddings of {path} are of another teacher, {found}: name that one in "
+            "teacher.clip, or run `zeroseg embed` again"
+        )
+
+
+def _named(record: TeacherRecord) -> CLIPConfig:
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in record.teacher.items()
+    }
+    return CLIPConfig(**values)

@@ -1,0 +1,64 @@
+"""Loader processes beside this one, which say what they were at when they die of it."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from zeroseg.data.reader import RawSample
+
+Item = TypeVar("Item")
+Decoded = TypeVar("Decoded")
+
+
+class AtWork:
+    """The sample that each loader process is decoding, in memory that all of them share."""
+
+    def __init__(self, workers: int) -> None:
+        self.rows = torch.zeros(max(1, workers), 512, dtype=torch.uint8).share_memory_()
+
+    def announced(
+        self, worker: int, decode: Callable[[RawSample], Decoded]
+    ) -> Callable[[RawSample], Decoded]:
+        """The same decoding, which first says of what."""
+        row: Tensor = self.rows[worker]
+
+        def announce(sample: RawSample) -> Decoded:
+            name = f"{sample.shard} {sample.key}".encode()[: len(row)]
+            row.zero_()
+            row[: len(name)] = torch.frombuffer(bytearray(name), dtype=torch.uint8)
+            return decode(sample)
+
+        return announce
+
+    def __str__(self) -> str:
+        texts = (bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in self.rows)
+        return "; ".join(f"worker {i}: {text}" for i, text in enumerate(texts))
+
+
+def loaded(dataset: Dataset[Item], workers: int, at_work: AtWork) -> Iterator[Item]:
+    """What a dataset yields, in its order, read by this process or by others beside it.
+
+    Raises RuntimeError naming what each was at when one dies.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
+        # Its own: drawing from the global one here would make a resumed run draw other masks.
+        generator=torch.Generator().manual_seed(0),
+    )
+    items = iter(loader)
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RuntimeError(f"{error} It was at one of: {at_work}") from error
+        yield item
