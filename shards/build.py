@@ -24,14 +24,10 @@ from webdataset.writer import TarWriter
 
 from shards.duplicates import refuse_duplicates
 from shards.sample import BadSample, Sample, Source
-from zeroseg.data.manifest import NAME, Manifest, ShardRecord, manifest_text, read_manifest
-from zeroseg.data.storage import exists, join, read_bytes, remove, write_atomically
-from zeroseg.data.tar_index import index_text, scan
+from zeroseg.data.manifest import Manifest, ShardRecord
+from zeroseg.data.set_writer import begin, finish, place, record_path
+from zeroseg.data.storage import exists, read_bytes, write_atomically
 from zeroseg.errors import InputError
-
-BUILDING = ".building"
-"""Folder of a set's job records while it is being built."""
-LEFT_OUT = "left-out.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +60,7 @@ class Job:
     @property
     def record(self) -> str:
         """Where this job says that it is done."""
-        return join(self.destination, f"{BUILDING}/job-{self.number:06d}.json")
+        return record_path(self.destination, f"job-{self.number:06d}")
 
 
 def build(source: Source, destination: str, limits: Limits) -> Manifest:
@@ -74,14 +70,9 @@ def build(source: Source, destination: str, limits: Limits) -> Manifest:
     nothing in the source can be used.
     """
     fingerprint = _fingerprint(source, limits)
-    finished = read_manifest(destination)
+    finished = begin(destination, fingerprint)
     if finished is not None:
-        same_plan(destination, finished.built_from.get("fingerprint"), fingerprint)
         return finished
-    plan = join(destination, f"{BUILDING}/plan.json")
-    if exists(plan):
-        same_plan(destination, json.loads(read_bytes(plan))["fingerprint"], fingerprint)
-    write_atomically(plan, json.dumps({"fingerprint": fingerprint}).encode())
     jobs = list(_jobs(source, destination, limits))
     records = list(_run(jobs, limits))
     return _finish(source, destination, records, fingerprint)
@@ -199,19 +190,6 @@ def members(sample: Sample) -> dict[str, Any]:
     return named | labels | {"json": json.dumps(facts).encode()}
 
 
-def place(path: Path, destination: str) -> ShardRecord:
-    """Put a finished shard and its index where they belong."""
-    index = scan(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    record = ShardRecord(
-        name=path.name, samples=len(index), bytes=path.stat().st_size, sha256=digest
-    )
-    write_atomically(join(destination, path.with_suffix(".idx").name), index_text(index).encode())
-    write_atomically(join(destination, path.name), path)
-    return record
-
-
 def _finish(
     source: Source, destination: str, records: Sequence[dict[str, Any]], fingerprint: str
 ) -> Manifest:
@@ -221,18 +199,8 @@ def _finish(
         reasons = f": {left_out[0]}" if left_out else ""
         raise InputError(f"no image could be used for {destination}{reasons}: check the source")
     refuse_duplicates(destination, [s.name for s in shards])
-    if left_out:
-        lines = "".join(json.dumps({"left_out": line}) + "\n" for line in left_out)
-        write_atomically(join(destination, LEFT_OUT), lines.encode())
-    manifest = Manifest(
-        shards=shards,
-        classes=source.classes,
-        built_from={**source.built_from, "fingerprint": fingerprint},
-        left_out=len(left_out),
-    )
-    write_atomically(join(destination, NAME), manifest_text(manifest).encode())
-    remove(join(destination, BUILDING))
-    return manifest
+    built_from = {**source.built_from, "fingerprint": fingerprint}
+    return finish(destination, shards, left_out, built_from, source.classes)
 
 
 def _fingerprint(source: Source, limits: Limits) -> str:
@@ -242,12 +210,3 @@ def _fingerprint(source: Source, limits: Limits) -> str:
     for unit in source.units:
         digest.update(repr(unit).encode())
     return digest.hexdigest()[:16]
-
-
-def same_plan(destination: str, found: str | None, wanted: str) -> None:
-    """Raises InputError unless what a folder holds was begun with the same fingerprint."""
-    if found != wanted:
-        raise InputError(
-            f"{destination} holds a set that was built from something else or with other limits: "
-            "remove it, or choose another folder"
-        )

@@ -15,12 +15,13 @@ import torch
 from tqdm import tqdm
 from webdataset.shardlists import expand_urls
 
-from shards.build import LEFT_OUT, Limits, build
+from shards.build import Limits, build
 from shards.contents import contents, opened_shard
 from shards.sample import BadSample, Sample, Source
 from shards.verify_sample import Cause, right_sample
 from shards.verify_shard import Finding, NamedShard, ShardReport, verify_shard
 from zeroseg.data.manifest import NAME, Manifest, read_manifest
+from zeroseg.data.set_writer import LEFT_OUT
 from zeroseg.data.shard_cache import is_local
 from zeroseg.data.storage import join
 from zeroseg.errors import InputError

@@ -12,10 +12,11 @@ import fsspec
 import numpy as np
 import pytest
 
-from shards.build import BUILDING, LEFT_OUT, Limits, build
+from shards.build import Limits, build
 from shards.index import index
 from shards.sample import BadSample, Sample, Source, encoded
 from zeroseg.data.manifest import read_manifest
+from zeroseg.data.set_writer import BUILDING, LEFT_OUT
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import open_set
 from zeroseg.data.tar_index import index_text, read_index, scan

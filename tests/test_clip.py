@@ -1,13 +1,15 @@
 import json
 import shutil
+from dataclasses import replace
 
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from zeroseg.data.batch import Batch
+from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.views import cell_views
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
@@ -15,7 +17,7 @@ from zeroseg.models.prompts import BARE, SIMPLE, prompts
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.training.distillation import Distillation, Objective
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
-from zeroseg.training.teacher import OnlineTeacher
+from zeroseg.training.teacher import OnlineTeacher, Teacher, ViewEncoder, opened
 
 SCENES = EMBEDDED["zeroseg-scenes"]
 GRIDS = (1, 2)
@@ -204,7 +206,7 @@ def test_bfloat16_points_where_float32_does(clip):
 
 
 def test_teacher_embeds_each_view_of_each_image(clip):
-    got = OnlineTeacher(clip, GRIDS)(batch_of(("a", "b", "c"), pictures()))
+    got = ViewEncoder(clip, GRIDS)(pictures())
     views = cell_views(pictures(), GRIDS, 48)
     expected = torch.stack([clip.encode_image(image_views) for image_views in views])
     assert got.shape == (3, 5, 64)
@@ -212,22 +214,29 @@ def test_teacher_embeds_each_view_of_each_image(clip):
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 15])
-@pytest.mark.parametrize("remember", [0, 2, 10])
-def test_chunks_and_memory_do_not_change_the_embeddings(clip, chunk, remember):
-    plain = OnlineTeacher(clip, GRIDS)(batch_of(("a", "b", "c"), pictures()))
-    teacher = OnlineTeacher(clip, GRIDS, remember=remember, chunk=chunk)
-    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
-        batch = batch_of(["abc"[i] for i in order], pictures()[order])
-        torch.testing.assert_close(teacher(batch), plain[order], rtol=1e-4, atol=1e-5)
-    assert len(teacher.memory) == min(remember, 3)
+def test_chunks_do_not_change_the_embeddings(clip, chunk):
+    got = ViewEncoder(clip, GRIDS, chunk=chunk)(pictures())
+    torch.testing.assert_close(got, ViewEncoder(clip, GRIDS)(pictures()), rtol=1e-4, atol=1e-5)
 
 
-def test_remembered_images_are_known_by_their_key(clip):
-    teacher = OnlineTeacher(clip, GRIDS, remember=1)
-    first = teacher(batch_of(("a", "b"), pictures(2)))
-    again = teacher(batch_of(("b", "a"), pictures(2, seed=9)))
-    assert torch.equal(again[1], first[0])
-    assert not torch.allclose(again[0], first[1])
+def test_views_are_cut_from_the_sharper_crop_where_there_is_one(clip):
+    config = OnlineTeacher(clip=clip.config, grids=GRIDS)
+    teacher = opened(config, ShardCache(), torch.device("cpu"))
+    sharp = (pictures(side=96) * 255).round().byte()
+    batch = replace(batch_of("abc", pictures()), view_images=sharp)
+    assert torch.equal(teacher.embed(batch), ViewEncoder(clip, GRIDS)(sharp.float() / 255))
+
+
+def test_the_digest_of_the_weights_tells_one_value_from_another(clip, tmp_path):
+    folder = tmp_path / "teacher"
+    shutil.copytree(SCENES, folder)
+    name = CLIPConfig(architecture=f"local-dir:{folder}", weights="")
+    assert CLIP(name).weights_sha256 == clip.weights_sha256
+    (file,) = folder.glob("*.safetensors")
+    weights = load_file(file)
+    weights["visual.proj"][0, 0] += 1e-3
+    save_file(weights, file)
+    assert CLIP(name).weights_sha256 != clip.weights_sha256
 
 
 PAPER = {"multi_scale", "matching", "reconstruction"}
@@ -241,7 +250,9 @@ def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, t
     decoder = {"decoder_depth": 1, "decoder_width": 16, "decoder_heads": 2}
     student = ZeroSeg(ZeroSegConfig(**sizes, **decoder, patch_embeddings=True))
     keys = set(student.state_dict())
-    objective = Distillation(OnlineTeacher(clip, GRIDS), terms, 16)
+    encode = ViewEncoder(clip, GRIDS)
+    teacher = Teacher(clip.config, GRIDS, 64, lambda batch: encode(batch.pixels))
+    objective = Distillation(teacher, terms, 16)
     assert isinstance(objective, Objective)
     assert objective.health() == {}
     losses = objective(student, batch_of(("a", "b", "c"), pictures()), 0)

@@ -9,7 +9,7 @@ from pipelines import cli
 from zeroseg import CLIP, DataConfig, ViewComposition, ZeroSeg, load
 from zeroseg.data.stream import TrainingStream
 from zeroseg.training.distillation import Distillation
-from zeroseg.training.teacher import OnlineTeacher
+from zeroseg.training.teacher import Teacher, ViewEncoder
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,9 +45,14 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
     clip = CLIP(teacher)
     data = DataConfig(shards=f"{shards}/val", image_size=160, batch_size=8, workers=0)
     held_out = next(iter(TrainingStream(data, rank=0, world_size=1, seed=0)))
+    encode = ViewEncoder(clip, (1, 2))
+
+    def embed(batch):
+        return encode(batch.pixels)
+
     distance = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
-        objective = Distillation(OnlineTeacher(clip, (1, 2)), ViewComposition(), 16)
+        objective = Distillation(Teacher(teacher, (1, 2), 512, embed), ViewComposition(), 16)
         torch.manual_seed(0)
         with torch.no_grad():
             losses = objective(model, held_out, 0)

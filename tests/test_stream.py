@@ -16,12 +16,12 @@ from PIL import Image
 
 from shards.build import Limits, build
 from shards.sample import Sample, Source, encoded
-from zeroseg.data.batch import load_batch, training_sample
+from zeroseg.data.batch import load_batch
 from zeroseg.data.images import MAX_PIXELS
 from zeroseg.data.reader import OPEN_SHARDS, ShardReader
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import open_set
-from zeroseg.data.stream import DataConfig, TrainingStream
+from zeroseg.data.stream import DataConfig, TrainingStream, training_sample
 from zeroseg.errors import InputError
 
 SIDE = 8
@@ -200,10 +200,10 @@ def test_a_shard_that_fails_for_a_while_is_tried_again(shards):
     assert not source.lost
 
 
-def _die(sample, *, side):
+def _die(sample, **how):
     if sample.key == "k020":
         os.kill(os.getpid(), signal.SIGKILL)
-    return training_sample(sample, side=side)
+    return training_sample(sample, **how)
 
 
 def test_a_worker_that_dies_is_reported_with_its_sample(shards, monkeypatch):
@@ -306,7 +306,7 @@ def test_a_decompression_bomb_is_a_bad_sample(tmp_path):
 
     def decode(sample):
         swapped = sample._replace(members={"jpg": buffer.getvalue()})
-        return training_sample(swapped, side=SIDE)
+        return training_sample(swapped, config=DataConfig(shards=""), epoch=0)
 
     batch = load_batch(ShardReader(opened, IMPATIENT), [(0, 0)], decode)
     assert [loss.cause for loss in batch.lost] == ["DecompressionBombWarning"]

@@ -59,11 +59,18 @@ class Teacher:
     """What the stream has to read for it."""
 
 
-class ViewEncoder:
-    """Embeds the views of images, all views of a batch in a few passes."""
+PASS_PIXELS = {"cpu": 600_000, "cuda": 512 * 224 * 224}
+"""Pixels of the views in one pass of the teacher: what fits a CPU's caches, what fills a GPU."""
 
-    def __init__(self, clip: CLIP, grids: Sequence[int], *, chunk: int = 256) -> None:
-        self.clip, self.grids, self.chunk = clip, tuple(grids), chunk
+
+class ViewEncoder:
+    """Embeds the views of images, all views of a batch in a few passes of `chunk` views each; 0
+    takes what suits the device."""
+
+    def __init__(self, clip: CLIP, grids: Sequence[int], *, chunk: int = 0) -> None:
+        self.clip, self.grids = clip, tuple(grids)
+        pixels = PASS_PIXELS.get(clip.mean.device.type, PASS_PIXELS["cuda"])
+        self.chunk = chunk or max(1, pixels // clip.image_size**2)
 
     def __call__(
         self, images: Float[Tensor, "batch 3 height width"]
