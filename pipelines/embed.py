@@ -163,15 +163,19 @@ def _estimate(embedder: ShardEmbedder, todo: Sequence[int], processes: int) -> s
         free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
         if each * images > free:
             raise InputError(
-                f"the embeddings need {each * images / 1e9:.3g} GB but {folder} has "
-                f"{free / 1e9:.3g} GB free: choose another --output, or --storage int8"
+                f"the embeddings need {_bytes(each * images)} but {folder} has {_bytes(free)} free: "
+                "choose another --output, or --storage int8"
             )
-    hours = images * seconds / processes / 3600
     return (
-        f"{images} images to embed, {crops * record.views} views each: {each / 1e3:.1f} KB an image "
-        f"({record.storage}), {each * images / 1e9:.3g} GB in all; the teacher does "
-        f"{1 / seconds:.3g} images/s in each of {processes} process(es), {hours:.2g} hours"
+        f"{images} images to embed, {crops * record.views} views each: {_bytes(each)} an image "
+        f"({record.storage}), {_bytes(each * images)} in all; the teacher does {1 / seconds:.3g} "
+        f"images/s in each of {processes} process(es), "
+        f"{tqdm.format_interval(images * seconds / processes)} in all"
     )
+
+
+def _bytes(count: int) -> str:
+    return tqdm.format_sizeof(count, "B")
 
 
 def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool) -> Manifest:

@@ -184,7 +184,9 @@ def test_an_unusable_embedding_stops_the_run_and_is_named(
 ):
     spoilt = rewritten(stored, tmp_path / "spoilt", change)
     source = stream(images, spoilt, workers=workers)
-    with pytest.raises(InputError, match=rf"{KEY} of \S*shard-000000\.tar is {what}"):
+    with pytest.raises(
+        InputError, match=rf"^the embedding of {KEY} of \S*shard-000000\.tar is {what}"
+    ):
         for _, _ in zip(range(3), source, strict=False):
             pass
 

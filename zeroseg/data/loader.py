@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from zeroseg.data.reader import RawSample
+from zeroseg.errors import InputError
 
 Item = TypeVar("Item")
 Decoded = TypeVar("Decoded")
@@ -41,7 +42,7 @@ class AtWork:
 def loaded(dataset: Dataset[Item], workers: int, at_work: AtWork) -> Iterator[Item]:
     """What a dataset yields, in its order, read by this process or by others beside it.
 
-    Raises RuntimeError naming what each was at when one dies.
+    Raises RuntimeError naming what each was at when one dies, and any InputError as it is.
     """
     loader = DataLoader(
         dataset,
@@ -57,8 +58,10 @@ def loaded(dataset: Dataset[Item], workers: int, at_work: AtWork) -> Iterator[It
             item = next(items)
         except StopIteration:
             return
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except InputError as error:  # from a worker it comes with that one's traceback before it
+            raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
-            raise RuntimeError(f"{error} It was at one of: {at_work}") from error
+            raise RuntimeError(f"a loader process died ({error}) at one of: {at_work}") from error
         yield item
