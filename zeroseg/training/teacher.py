@@ -59,7 +59,7 @@ class Teacher:
     """What the stream has to read for it."""
 
 
-PASS_PIXELS = {"cpu": 600_000, "cuda": 512 * 224 * 224}
+PASS_PIXELS = {"cpu": 200_000, "cuda": 512 * 224 * 224}
 """Pixels of the views in one pass of the teacher: what fits a CPU's caches, what fills a GPU."""
 
 
