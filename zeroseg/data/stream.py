@@ -151,6 +151,8 @@ class _Reading(IterableDataset[Batch]):
         decode = partial(_announced, self.at_work[worker], self.decode)
         for planned in self.plan.batches(self.start, self.rank, worker, workers):
             batch = load_batch(reader, planned.samples, decode)
+            if planned.following is not None:
+                reader.expect(planned.following)
             if not batch.keys:  # every process must make this step: neighbours stand in
                 spare = load_batch(reader, planned.spare, decode)
                 batch = dataclasses.replace(spare, lost=batch.lost + spare.lost)
