@@ -1,6 +1,6 @@
 """Our objective on a ViT-S/16 with CLIP B/16: the first thing to try on your own photos.
 
-    zeroseg shards folder photos/ data/photos
+    zeroseg shards build folder photos/ data/photos
     zeroseg train configs/composition_vits16.py --data.shards data/photos
 
 Not run at this size by us; the same objective at the quickstart's size is in docs/ablations.md.

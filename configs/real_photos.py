@@ -1,6 +1,6 @@
 """A small student on real photos with a small real teacher, on a CPU (docs/real_photos.md).
 
-    zeroseg shards folder $ZEROSEG_REAL/photos/imagenet data/real --per-shard 250
+    zeroseg shards build folder $ZEROSEG_REAL/photos/imagenet data/real/photos
     zeroseg train configs/real_photos.py
 
 Needs ZEROSEG_REAL: a folder with `teacher/`, whose register.py makes `mnv2-cliptext` known to

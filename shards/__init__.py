@@ -1,1 +1,1 @@
-"""The programs that make the data: each writes shards that `zeroseg.data.shards` reads."""
+"""The programs that make the data: each writes shards that `zeroseg.data` reads."""

@@ -9,20 +9,18 @@ import dataclasses
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 from webdataset.writer import TarWriter
 
 from shards.duplicates import refuse_duplicates
+from shards.parallel import count_image, in_parallel
 from shards.sample import BadSample, Sample, Source
 from zeroseg.data.manifest import Manifest, ShardRecord
 from zeroseg.data.set_writer import begin, finish, place, record_path
@@ -74,7 +72,7 @@ def build(source: Source, destination: str, limits: Limits) -> Manifest:
     if finished is not None:
         return finished
     jobs = list(_jobs(source, destination, limits))
-    records = list(_run(jobs, limits))
+    records = list(_run(jobs, source.images_per_unit, limits.workers))
     return _finish(source, destination, records, fingerprint)
 
 
@@ -85,48 +83,18 @@ def _jobs(source: Source, destination: str, limits: Limits) -> Iterator[Job]:
         yield Job(number, source.units[first : first + step], source.read, destination, limits)
 
 
-def _run(jobs: Sequence[Job], limits: Limits) -> Iterator[dict[str, Any]]:
+def _run(
+    jobs: Sequence[Job], images_per_unit: int | None, workers: int
+) -> Iterator[dict[str, Any]]:
     """Do what has no record yet; yield every record, in the order of the jobs."""
-    done = {job.number: exists(job.record) for job in jobs}
-    todo = [job for job in jobs if not done[job.number]]
-    written = multiprocessing.Value("q", 0)
-    with tqdm(desc="images", unit="image", total=None) as bar:
-        if limits.workers == 0:
-            _share(written)
-            for job in todo:
-                do(job)
-                bar.update(written.value - bar.n)
-        else:
-            context = multiprocessing.get_context("fork")
-            with ProcessPoolExecutor(
-                min(limits.workers, max(1, len(todo))), context, _share, (written,)
-            ) as pool:
-                _watch([pool.submit(do, job) for job in todo], written, bar)
+    todo = [job for job in jobs if not exists(job.record)]
+    names = [f"shard-{job.number:06d}.tar" for job in todo]
+    units = sum(len(job.units) for job in todo)
+    images = None if images_per_unit is None else images_per_unit * units
+    for _ in in_parallel(do, todo, names, workers, images):
+        pass
     for job in jobs:
         yield json.loads(read_bytes(job.record))
-
-
-def _watch(futures: list[Future[None]], written: Any, bar: tqdm) -> None:
-    waiting = set(futures)
-    try:
-        while waiting:
-            finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            bar.update(written.value - bar.n)
-            for future in finished:
-                future.result()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
-
-
-def _share(written: Any) -> None:
-    global _written
-    _written = written
-
-
-_written: Any = None
-"""Images written so far, by all processes of the build."""
 
 
 def do(job: Job) -> None:
@@ -150,6 +118,7 @@ def do(job: Job) -> None:
 def _usable(job: Job, left_out: list[str]) -> Iterator[Sample]:
     for unit in job.units:
         for sample in job.read(unit):
+            count_image()
             if isinstance(sample, BadSample):
                 left_out.append(str(sample))
             else:
@@ -169,8 +138,6 @@ def _write_shard(
                 return sample
             tar.write(members(sample))
             count += 1
-            with _written.get_lock():
-                _written.value += 1
             sample = next(others, None)
     return None
 

@@ -1,22 +1,19 @@
 """Everything that is wrong with a set of shards, and a clean copy of what is right."""
 
 import glob
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from tqdm import tqdm
 from webdataset.shardlists import expand_urls
 
 from shards.build import Limits, build
 from shards.contents import contents, opened_shard
+from shards.parallel import in_parallel
 from shards.sample import BadSample, Sample, Source
 from shards.verify_sample import Cause, right_sample
 from shards.verify_shard import Finding, NamedShard, ShardReport, verify_shard
@@ -51,13 +48,10 @@ def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() 
         raise InputError(f"no shards match {shards!r}: check the path")
     if repair is not None:
         _refuse(repair, named)
-    reports = []
     recorded = [s.record.samples for s in named if s.record]
     total = sum(recorded) if len(recorded) == len(named) else None
-    with tqdm(desc="images", unit="image", total=total) as bar:
-        for report in _reports(named, workers):
-            reports.append(report)
-            bar.update(len(report.key_hashes))
+    urls = [s.url for s in named]
+    reports = list(in_parallel(verify_shard, named, urls, workers, total))
     findings += [finding for report in reports for finding in report.findings]
     findings += _duplicates(reports)
     _tell(named, reports, findings)
@@ -136,18 +130,6 @@ def _refuse(destination: str, named: Sequence[NamedShard]) -> None:
         raise InputError(f"--repair {destination} is where the shards are: choose another folder")
     if len({shard.classes for shard in named}) > 1:
         raise InputError("the shards have label maps of different classes: repair each set alone")
-
-
-def _reports(named: Sequence[NamedShard], workers: int) -> Iterator[ShardReport]:
-    if workers == 0 or not named:
-        yield from map(verify_shard, named)
-        return
-    context = multiprocessing.get_context("fork")
-    # One thread each: torch's would compete, and hang where this process already has some.
-    with ProcessPoolExecutor(
-        min(workers, len(named)), context, torch.set_num_threads, (1,)
-    ) as pool:
-        yield from pool.map(verify_shard, named)
 
 
 def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:

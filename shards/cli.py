@@ -1,6 +1,7 @@
 """`zeroseg shards build KIND ...`, and what can be done with shards that are there."""
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -60,16 +61,41 @@ def building(make: Callable[..., Source]) -> Callable[..., None]:
     how = inspect.Parameter(
         "limits", kind, annotation=Annotated[Limits, tyro.conf.arg(name="")], default=Limits()
     )
-    program.__signature__ = inspect.Signature([*required, where, *optional, how])  # type: ignore[attr-defined]
-    program.__annotations__ = {p.name: p.annotation for p in [*required, where, *optional, how]}
     program.__doc__ = make.__doc__
-    return program
+    return shown(program, [*required, where, *optional, how])
+
+
+def shown(
+    program: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """The program with these parameters, the required ones named in its help; exceptions are not."""
+
+    def same(**values: Any) -> None:
+        program(**values)
+
+    named = [
+        p.replace(annotation=Annotated[p.annotation, tyro.conf.arg(metavar=p.name.upper())])
+        if p.default is p.empty
+        else p
+        for p in parameters
+    ]
+    same.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+    same.__annotations__ = {p.name: p.annotation for p in named}
+    raises = re.compile(r"\s*Raises\s+InputError.*?\.(?=\s|$)", re.DOTALL)
+    same.__doc__ = raises.sub("", inspect.getdoc(program) or "")
+    return same
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and do it."""
     verb, *rest = arguments or [""]
-    programs = ACTIONS if verb != "build" else {k: building(make) for k, make in KINDS.items()}
+    if verb == "build":
+        programs = {kind: building(make) for kind, make in KINDS.items()}
+    else:
+        programs = {
+            name: shown(action, [*inspect.signature(action).parameters.values()])
+            for name, action in ACTIONS.items()
+        }
     if verb not in {"build", *ACTIONS, "", "-h", "--help"}:
         raise InputError(f"unknown action {verb!r}: choose build, {', '.join(ACTIONS)}")
     subcommand_cli_from_dict(

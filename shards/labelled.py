@@ -17,7 +17,7 @@ from numpy import ndarray
 from PIL import Image
 
 from shards.folder import distinct_keys
-from shards.sample import BadSample, Sample, encoded, image_size, key_of
+from shards.sample import BadSample, Sample, encoded, error_text, image_size, key_of
 from zeroseg.data.storage import listed
 from zeroseg.errors import InputError
 
@@ -69,7 +69,7 @@ def named(path: Path) -> Generator[None]:
     except FileNotFoundError as error:
         raise BadSample(f"{path}: missing") from error
     except Exception as error:  # decoders have exceptions of their own for damaged files
-        raise BadSample(f"{path}: not readable ({type(error).__name__}: {error})") from error
+        raise BadSample(f"{path}: not readable ({error_text(error)})") from error
 
 
 def png_ids(data: bytes) -> UInt8[ndarray, "height width"]:

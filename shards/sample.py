@@ -53,7 +53,12 @@ def image_size(data: bytes) -> tuple[int, int]:
             image.verify()
             return image.size
     except Exception as error:  # whatever a picture library makes of a file that is no picture
-        raise BadSample(f"not a readable picture ({type(error).__name__}: {error})") from error
+        raise BadSample(f"not a readable picture ({error_text(error)})") from error
+
+
+def error_text(error: Exception) -> str:
+    """Its class and message, the same each time: Pillow's messages hold memory addresses."""
+    return f"{type(error).__name__}: {re.sub(r' <_io.*?>', '', str(error))}"
 
 
 def encoded(pixels: UInt8[ndarray, "height width *channels"], kind: str, **options: int) -> bytes:

@@ -1,6 +1,6 @@
 """A contact sheet: what a set of shards looks like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from shards.sample import encoded
-from shards.verify_sample import error_text
+from shards.sample import encoded, error_text
 from zeroseg.data.batch import LABELS
+from zeroseg.data.benchmarks import IGNORE
 from zeroseg.data.images import decode_image, decode_labels
 from zeroseg.data.manifest import read_manifest
 from zeroseg.data.reader import RawSample, ShardReader
@@ -41,7 +41,8 @@ def show(
 ) -> None:
     """Draw a contact sheet of randomly chosen samples with their keys and sizes.
 
-    A label map is laid over a second copy of its image, and classes that are seen are named below.
+    A label map is laid over a second copy of its image, and classes that are seen are named below;
+    where there is no label, or background, the image shows as it is.
     A sample that cannot be read is a red tile that says why.
 
     Args:
@@ -55,11 +56,11 @@ def show(
     opened = open_set(shards, ShardCache())
     generator = np.random.default_rng(seed)
     chosen = generator.choice(opened.samples, min(images, opened.samples), replace=False)
-    reader = ShardReader(opened, ShardCache())
-    tiles = [_tile(reader, place) for place in sorted(chosen.tolist())]
+    reader, names = ShardReader(opened, ShardCache()), _names(opened)
+    plain = frozenset({IGNORE, *(i for i, name in names.items() if name == "background")})
+    tiles = [_tile(reader, place, plain) for place in sorted(chosen.tolist())]
     reader.close()
     picture = np.array(_sheet(tiles))
-    names = _names(opened)
     seen = sorted(frozenset[int]().union(*(tile.classes for tile in tiles)) & names.keys())
     if seen:
         picture = with_legend(picture, {index: names[index] for index in seen})
@@ -67,20 +68,21 @@ def show(
     print(f"{output}: {len(tiles)} of {opened.samples} images")
 
 
-def _tile(reader: ShardReader, place: int) -> _Tile:
+def _tile(reader: ShardReader, place: int, plain: Collection[int]) -> _Tile:
     """The sample at a place of the whole set."""
     starts = np.cumsum([0, *reader.shards.counts])
     shard = int(np.searchsorted(starts, place, side="right")) - 1
     number, key = place - int(starts[shard]), ""
     try:
         key = reader.key(shard, number)
-        return _drawn(reader.read(shard, number))
+        return _drawn(reader.read(shard, number), plain)
     except Exception as error:  # whatever a picture library makes of damaged bytes
         name = key or f"{reader.shards.urls[shard].rpartition('/')[2]}, sample {number}"
         return _Tile([_refusal(error_text(error))], (name, "unreadable"))
 
 
-def _drawn(sample: RawSample) -> _Tile:
+def _drawn(sample: RawSample, plain: Collection[int]) -> _Tile:
+    """A sample as it is, and tinted where its labels are none of the plain ones."""
     extension = image_extension(sample.members)
     if extension is None:
         raise ValueError(f"no image among its members {sorted(sample.members)}")
@@ -93,9 +95,11 @@ def _drawn(sample: RawSample) -> _Tile:
     labels = decode_labels(sample.members[LABELS]).numpy().astype(np.uint8)
     if labels.shape != pixels.shape[1:]:
         raise ValueError(f"image is {tuple(pixels.shape[1:])} but its label map {labels.shape}")
-    small = Image.fromarray(labels).resize(thumbnail.size, Image.Resampling.NEAREST)
-    tinted = overlay(np.array(thumbnail), torch.from_numpy(np.array(small)).long())
-    classes = frozenset(np.unique(labels).tolist())
+    small = np.array(Image.fromarray(labels).resize(thumbnail.size, Image.Resampling.NEAREST))
+    untinted = np.array(thumbnail)
+    tinted = overlay(untinted, torch.from_numpy(small).long())
+    tinted = np.where(np.isin(small, list(plain))[..., None], untinted, tinted)
+    classes = frozenset(np.unique(labels).tolist()) - frozenset(plain)
     return _Tile([thumbnail, Image.fromarray(tinted)], lines, classes)
 
 

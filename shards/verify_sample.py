@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import re
 from collections.abc import Sequence
 from enum import StrEnum
 from io import BufferedReader
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from shards.contents import StoredSample, size_of
-from shards.sample import Sample
+from shards.sample import Sample, error_text
 from zeroseg.data.batch import LABELS
 from zeroseg.data.benchmarks import IGNORE
 from zeroseg.data.images import decode_image, decode_labels
@@ -52,11 +51,6 @@ class SampleError(Exception):
     def __init__(self, cause: Cause, detail: str | Exception) -> None:
         super().__init__(error_text(detail) if isinstance(detail, Exception) else detail)
         self.cause = cause
-
-
-def error_text(error: Exception) -> str:
-    """Its class and message, the same each time: Pillow's messages hold memory addresses."""
-    return f"{type(error).__name__}: {re.sub(r' <_io.*?>', '', str(error))}"
 
 
 class _Members(NamedTuple):

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from shards.contents import Contents, contents, opened_shard, size_of
+from shards.parallel import count_image
 from shards.verify_sample import Cause, SampleError, verify_sample
 from zeroseg.data.manifest import ShardRecord
 from zeroseg.data.tar_index import index_path, parsed_index
@@ -70,7 +71,7 @@ def _of_shard(shard: NamedShard, file: BufferedReader, found: Contents) -> Itera
         detail = f"it has {size} bytes, the manifest says {record.bytes}"
         yield Finding(Cause.MANIFEST, url, detail)
     elif record and (digest := _sha256(file)) != record.sha256:
-        detail = f"its SHA-256 is {digest}, the manifest says {record.sha256}"
+        detail = f"its SHA-256 is {digest[:12]}..., the manifest says {record.sha256[:12]}..."
         yield Finding(Cause.CHECKSUM, url, detail)
     for offset in found.damage:
         yield Finding(Cause.DAMAGED, url, f"no whole header or end mark at byte {offset}")
@@ -115,3 +116,4 @@ def _of_samples(shard: NamedShard, file: BufferedReader, found: Contents) -> Ite
             verify_sample(file, sample, shard.classes)
         except SampleError as wrong:
             yield Finding(wrong.cause, shard.url, str(wrong), sample.key, number)
+        count_image()

@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 from pathlib import Path
 from uuid import uuid4
 
@@ -206,6 +208,17 @@ def test_several_workers_find_what_is_wrong_in_several_shards(damaged, capsys):
     assert run.tells(Cause.DAMAGED, shard(damaged, 1), "deep/k5")
     assert run.tells(Cause.LABELS, shard(damaged, 2), "deep/k6")
     assert run.text == Run(capsys, damaged, workers=0).text
+
+
+def _die(file, sample, classes) -> None:
+    if sample.key == "deep/k4":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_an_error_naming_the_shard_and_how_far_it_came(built, monkeypatch):
+    monkeypatch.setattr("shards.verify_shard.verify_sample", _die)
+    with pytest.raises(InputError, match=rf"killed, .*{shard(built, 1)} after 1 images"):
+        check(str(built), workers=1)
 
 
 def test_fewer_workers_than_none_are_an_error(built):

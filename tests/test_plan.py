@@ -64,6 +64,35 @@ def test_samples_move_only_within_their_block(counts, block):
         assert sorted(still[first : first + block]) == sorted(mixed[first : first + block])
 
 
+@given(COUNTS, BLOCKS, SHAPES, st.integers(1, 5))
+def test_the_shard_that_follows_is_one_that_its_lane_has_not_come_to_and_comes_to(
+    counts, block, shape, stride
+):
+    lanes, size = shape
+    if sum(counts) < lanes * size:
+        return
+    plan = planned(counts, block, lanes, size)
+    steps = steps_of_epoch(plan)
+    for rank in range(lanes):
+        left = lane([(0, sum(counts))], rank, lanes)
+        mine = [shard for a, b in left for shard, _ in plan.order(0).samples(a, b)]
+        places = itertools.islice(plan.batches(Place(), rank, 0, stride), -(-steps // stride))
+        for number, batch in enumerate(places):
+            first = number * stride * size
+            if batch.following is None:
+                continue
+            assert batch.following in mine[first:]
+            assert batch.samples[0][0] != batch.following
+
+
+def test_with_few_samples_in_a_block_the_shards_of_a_lane_follow_one_another():
+    plan = planned((4,) * 6, 2, 2, 1)
+    line = plan.order(0).shards
+    for rank, mine in enumerate((line[:3], line[3:])):
+        found = [b.following for b in itertools.islice(plan.batches(Place(), rank), 12)]
+        assert found == [mine[1]] * 4 + [mine[2]] * 4 + [None] * 4
+
+
 def test_epochs_and_seeds_differ_and_the_same_ones_do_not():
     def line(seed: int, epoch: int):
         return EpochOrder((50, 50, 50), (1.0,) * 3, 60, seed, epoch).samples(0, 150)

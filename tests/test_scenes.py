@@ -11,6 +11,7 @@ from PIL import Image
 from pipelines.train_teacher import TeacherConfig
 from shards import scenes
 from shards.build import Limits, build
+from shards.drawing import draw_object, stuff_texture
 from shards.scenes import OBJECTS, SEEN_OBJECTS, SIZE, STUFF, TEST, TRAIN, VALIDATION, Split
 from zeroseg.data.benchmarks import SCENES
 from zeroseg.data.evaluation import evaluation_batches
@@ -79,7 +80,7 @@ def test_a_sample_decodes_to_the_picture_and_exactly_the_labels_drawn():
 def test_every_object_is_drawn_in_its_own_label_over_a_plausible_area(name):
     size, radius = 300, 28
     image, labels = np.zeros((size, size, 3), np.float32), np.full((size, size), 255, np.uint8)
-    scenes._draw(name, image, labels, radius, np.random.default_rng(0))
+    draw_object(name, image, labels, radius, np.random.default_rng(0))
     drawn = labels == SCENES.classes.index(name)
     assert set(np.unique(labels)) == {SCENES.classes.index(name), 255}
     assert 0.3 < drawn.sum() / (2 * radius) ** 2 < 0.8
@@ -88,7 +89,7 @@ def test_every_object_is_drawn_in_its_own_label_over_a_plausible_area(name):
 
 @pytest.mark.parametrize("name", STUFF)
 def test_stuff_covers_the_whole_square_with_a_texture(name):
-    texture = scenes.stuff_texture(name, np.random.default_rng(0), 40)
+    texture = stuff_texture(name, np.random.default_rng(0), 40)
     assert texture.shape == (40, 40, 3)
     assert np.isfinite(texture).all()
     assert texture.std(axis=(0, 1)).min() > 0.01

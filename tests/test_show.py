@@ -78,6 +78,23 @@ def test_label_maps_are_laid_over_a_second_copy_with_a_legend_of_what_is_seen(tm
     assert not (picture[height:] == palette(256)[2]).all(axis=-1).any()
 
 
+def test_background_and_what_has_no_label_show_the_image_as_it_is(tmp_path):
+    labels = np.full((20, 20), 1, np.uint8)
+    labels[:8], labels[12:] = 0, 255
+
+    def read(number: int) -> list[Sample]:
+        image = encoded(np.full((20, 20, 3), 90, np.uint8), "png")
+        return [Sample(f"k{number}", image, encoded(labels, "png"))]
+
+    folder = made(tmp_path / "set", read, 1, ("background", "cat"))
+    picture = sheet(folder, tmp_path / "sheet.png")
+    column = picture[GAP : GAP + SIDE, GAP + SIDE + SIDE // 2]
+    assert (column[: SIDE // 3] == 90).all()
+    assert (column[-SIDE // 3 :] == 90).all()
+    assert (column[SIDE // 2] != 90).any()
+    assert not (picture[GAP + SIDE + 2 * LINE :] == palette(256)[0]).all(axis=-1).any()
+
+
 def test_label_maps_without_class_names_have_no_legend(tmp_path):
     folder = made(tmp_path / "set", labelled, 3)
     assert sheet(folder, tmp_path / "sheet.png").shape == size(3, 1, across=2)

@@ -50,6 +50,7 @@ def test_empty_and_broken_pictures_are_bad_samples_naming_the_file(root):
     empty, torn = bad(source)
     assert empty == f"{root}/a.jpg: empty"
     assert torn.startswith(f"{root}/deep/torn.jpg: not a readable picture")
+    assert "0x" not in torn  # an address would differ each time
     assert [s.key for s in samples(source) if isinstance(s, Sample)] == ["fine"]
 
 

@@ -53,6 +53,15 @@ class EpochOrder:
         """(shard, sample in it) at each position from `start` to `stop`."""
         return [self._at(p) for p in self._shuffled(start, stop)]
 
+    def following(self, position: int, lane: Sequence[Interval]) -> int | None:
+        """The shard that a lane comes to after those that are read around a position; None after
+        the last."""
+        size = max(1, self.block)
+        last = min((position // size + 1) * size, len(self)) - 1
+        end = self._ends[bisect.bisect_right(self._ends, last)]
+        start = next((max(a, end) for a, b in lane if b > end), None)
+        return None if start is None else self._at(start)[0]
+
     def _shuffled(self, start: int, stop: int) -> Iterator[int]:
         size = max(1, self.block)
         for number in range(start // size, -(-stop // size)):

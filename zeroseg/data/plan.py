@@ -43,6 +43,8 @@ class PlannedBatch:
     samples: list[tuple[int, int]]
     spare: list[tuple[int, int]]
     """Stand in when none of the samples can be read; as many, in the same lane where it goes on."""
+    following: int | None
+    """The shard that comes after those of these samples, to be fetched meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,8 @@ class Plan:
         size = self.batch_size
         both = [sample for a, b in cut(mine, at, at + 2 * size) for sample in order.samples(a, b)]
         spare = both[size:] or [s for a, b in cut(mine, 0, size) for s in order.samples(a, b)]
-        return PlannedBatch(order.epoch, both[:size], spare)
+        (first, _), *_ = cut(mine, at, at + 1)
+        return PlannedBatch(order.epoch, both[:size], spare, order.following(first, mine))
 
 
 @dataclass(frozen=True)

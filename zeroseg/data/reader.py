@@ -1,12 +1,14 @@
 """One sample's bytes, from any shard at any place."""
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_cache import ShardCache, is_local
 from zeroseg.data.shard_set import ShardSet
 from zeroseg.data.tar_index import TarIndex, read_index
 from zeroseg.errors import InputError
@@ -40,6 +42,8 @@ class ShardReader:
         self.shards, self.cache = shards, cache
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
         self._unreadable: dict[int, str] = {}
+        self._expected: int | None = None
+        self._copying: threading.Thread | None = None
 
     def key(self, shard: int, number: int) -> str:
         """The sample's key. Raises UnreadableShard."""
@@ -63,6 +67,20 @@ class ShardReader:
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")
         return RawSample(self.shards.urls[shard], opened.index.keys[number], members)
+
+    def expect(self, shard: int) -> None:
+        """Begin to copy a remote shard while others are read."""
+        busy = self._copying is not None and self._copying.is_alive()
+        if busy or shard == self._expected or shard in self._open:
+            return
+        self._expected = shard
+        if not is_local(self.shards.urls[shard]):
+            self._copying = threading.Thread(target=self._copy, args=(shard,), daemon=True)
+            self._copying.start()
+
+    def _copy(self, shard: int) -> None:
+        with suppress(Exception):  # it is tried again, and told, once the shard is needed
+            self.cache.local(self.shards.urls[shard])
 
     def close(self) -> None:
         """Close every shard."""

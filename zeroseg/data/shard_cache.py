@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from filelock import FileLock
-from fsspec.core import url_to_fs
 from webdataset.gopen import gopen
 
+from zeroseg.data.storage import fetch
 from zeroseg.data.tar_index import index_path
 from zeroseg.errors import InputError
 
@@ -40,7 +40,7 @@ class ShardCache:
     """Seconds before the first further try; each later one waits twice as long."""
 
     def local(self, url: str) -> Path:
-        """A local file with the shard's bytes. Raises OSError when it cannot be had."""
+        """A local file with the shard's bytes. Raises OSError or InputError when it cannot be had."""
         if is_local(url):
             return Path(url)
         folder = self.folder.expanduser()
@@ -74,28 +74,18 @@ class ShardCache:
 
 def _fetch(url: str, copy: Path) -> None:
     """Copy a remote shard, and its index where there is one: whole, or not at all."""
-    with _opened(url) as remote:
-        _write(remote, copy)
-    if not url.startswith("pipe:") and url.endswith(".tar"):
-        try:
-            with _opened(url.removesuffix(".tar") + ".idx") as remote:
-                _write(remote, index_path(copy))
-        except OSError:  # it has none: the copy is scanned when it is opened
-            pass
-
-
-def _opened(url: str) -> Any:  # each storage has a file class of its own
+    fresh = copy.with_suffix(".new")
     if url.startswith("pipe:"):
-        return gopen(url, "rb")
+        with gopen(url, "rb") as stream, fresh.open("wb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+    else:
+        fetch(url, fresh)
+        _fetch_index(url, index_path(copy))
+    fresh.rename(copy)  # last: the copy is there once its name is
+
+
+def _fetch_index(url: str, index: Path) -> None:
     try:
-        storage, path = url_to_fs(url)
-    except ImportError as error:
-        raise InputError(f"{url} needs a package that is not installed: {error}") from error
-    return storage.open(path, "rb")
-
-
-def _write(remote: Any, path: Path) -> None:
-    fresh = path.with_suffix(path.suffix + ".new")
-    with fresh.open("wb") as file:
-        shutil.copyfileobj(remote, file, 1 << 20)
-    fresh.rename(path)
+        fetch(f"{url.removesuffix('.tar')}.idx", index)
+    except InputError:  # it has none: the copy is scanned when it is opened
+        index.unlink(missing_ok=True)

@@ -139,7 +139,7 @@ def _count(url: str, manifests: _Manifests, cache: ShardCache) -> int:
         if is_local(url) and (size := Path(url).stat().st_size) != record.bytes:
             raise InputError(
                 f"shard {url} has {size} bytes but its manifest says {record.bytes}: "
-                "copy it again, or build the set again"
+                "copy it again, build the set again, or copy what is whole by `zeroseg shards check --repair`"
             )
         return record.samples
     try:

@@ -70,6 +70,13 @@ def read_bytes(url: str) -> bytes:
         return storage.cat_file(path)
 
 
+def fetch(url: str, path: Path) -> None:
+    """Copy a file to a local path, in pieces; what a failure leaves there is no copy."""
+    with _named(url, "read"):
+        storage, remote = _storage(url)
+        storage.get_file(remote, str(path))
+
+
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
     """A file to read in pieces; it can seek."""
@@ -191,7 +198,9 @@ def _named(url: str, done: str) -> Iterator[None]:
 
 def _refusal(url: str, done: str, error: Exception) -> InputError:
     if isinstance(error, ImportError):
-        return InputError(f"{url} needs a package that is not installed: {error}")
+        return InputError(
+            f"{url} needs a package that is not installed ({error}): pip install 'zeroseg[remote]'"
+        )
     return InputError(
         f"{url} cannot be {done} ({type(error).__name__}: {error}): check the name, that you may "
         "do so, and the network if it is remote"

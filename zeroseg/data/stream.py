@@ -161,6 +161,10 @@ class _Reading(IterableDataset[Batch]):
                 partial(training_sample, config=self.config, epoch=planned.epoch, stored=stored),
             )
             batch = load_batch(reader, planned.samples, decode)
+            if planned.following is not None:
+                reader.expect(planned.following)
+                if stored is not None:
+                    stored.expect(self.shards.urls[planned.following])
             if not batch.keys:  # every process must make this step: neighbours stand in
                 spare = load_batch(reader, planned.spare, decode)
                 batch = dataclasses.replace(spare, lost=batch.lost + spare.lost)
