@@ -150,14 +150,15 @@ def _fingerprint(embedder: ShardEmbedder) -> str:
 
 def _estimate(embedder: ShardEmbedder, todo: Sequence[int], processes: int) -> str:
     """A line on what is to come. Raises InputError when it does not fit on the disk."""
-    record, size = embedder.record, embedder.batch_size
+    record, encode = embedder.record, embedder.encode
     images = sum(embedder.shards.counts[shard] for shard in todo)
     each, crops, seconds = bytes_per_image(record), record.crops.count, 0.0
-    blank = torch.zeros(size * crops, 3, record.side, record.side)
+    size = -(-encode.chunk // record.views)  # one whole pass
+    blank = torch.zeros(size, 3, record.side, record.side, device=encode.clip.mean.device)
     for _ in range(2):  # the first warms up
         begun = time.perf_counter()
-        embedder.encode(blank.to(embedder.encode.clip.mean.device)).cpu()
-        seconds = (time.perf_counter() - begun) / size
+        encode(blank).cpu()
+        seconds = crops * (time.perf_counter() - begun) / size
     if is_local(embedder.output):
         folder = Path(embedder.output).absolute()
         free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from streams import IMPATIENT, SIDE, keys, stream, taken, write
+from streams import IMPATIENT, keys, stream, taken, write
 
 from shards.build import Limits, build
 from shards.sample import Sample, Source, encoded
