@@ -5,10 +5,17 @@ from pathlib import Path
 # launcher every process would otherwise believe that it is alone (no GPU, no CPU flag).
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tests start many processes; each would otherwise compile torch's sources again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
+
+# Nothing that is tested here may depend on how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

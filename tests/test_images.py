@@ -111,7 +111,7 @@ def test_a_picture_of_the_right_size_is_only_scaled_to_one():
     assert torch.equal(resized(UPRIGHT, (5, 7)), UPRIGHT)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 255), st.tuples(*[st.integers(1, 12)] * 4))
 def test_a_plain_picture_stays_plain_at_any_size(value, sides):
     plain = torch.full((3, *sides[:2]), value, dtype=torch.uint8)
@@ -163,7 +163,6 @@ def test_a_centre_crop_takes_the_middle_of_the_longer_side(wide):
     assert torch.equal(crop, middle if wide else middle.mT)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 600), st.integers(1, 32))
 def test_sizes_are_multiples_close_to_the_scaled_ones(height, width, short_side, multiple):
     size = short_side_size((height, width), short_side, multiple)
@@ -174,7 +173,6 @@ def test_sizes_are_multiples_close_to_the_scaled_ones(height, width, short_side,
         assert new == multiple or abs(new - old * scale) <= multiple / 2 + 1e-6
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 40), st.integers(1, 32))
 def test_the_shorter_side_is_the_one_asked_for_when_that_is_a_multiple(height, width, n, multiple):
     size = short_side_size((height, width), n * multiple, multiple)
@@ -182,7 +180,6 @@ def test_the_shorter_side_is_the_one_asked_for_when_that_is_a_multiple(height, w
     assert short_side_size((width, height), n * multiple, multiple) == size[::-1]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(2, 5))
 def test_only_the_shape_of_a_picture_matters_not_its_size(height, width, factor):
     small = short_side_size((height, width), 64, 16)

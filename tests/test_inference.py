@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate import Accelerator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroseg.data.batch import Batch, Lost
@@ -53,7 +53,6 @@ def scored(batches: list[Batch], benchmark=PLAIN, protocol=WHOLE, segmenter=None
     return evaluate(segmenter or Pixelwise(), batches, benchmark, names, protocol, accelerator)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 100), st.data())
 def test_windows_cover_the_side_and_stay_inside(size, window, data):
     stride = data.draw(st.integers(1, window))

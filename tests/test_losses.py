@@ -116,7 +116,7 @@ def test_matching_loss_is_zero_when_every_segment_is_some_view(kind, normalise):
 
 
 @given(seed=seeds, segments=st.integers(1, 4), views=st.integers(1, 5))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_matching_loss_sums_the_smallest_distance_of_each_segment(seed, segments, views):
     a, b = randn(2, segments, 3, seed=seed), randn(2, views, 3, seed=seed + 1)
     smallest = [
@@ -128,7 +128,7 @@ def test_matching_loss_sums_the_smallest_distance_of_each_segment(seed, segments
 
 
 @given(seed=seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_matching_loss_ignores_the_order_of_segments_and_of_views(seed):
     segments, views = randn(2, 4, 6, seed=seed), randn(2, 5, 6, seed=seed + 1)
     generator = torch.Generator().manual_seed(seed)
@@ -157,7 +157,7 @@ def test_matching_gradient_is_that_of_finite_differences(kind, normalise):
 
 
 @given(seed=seeds, count=st.integers(1, 16))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_visible_shares_sum_to_one_or_are_all_zero(seed, count):
     overlap = cell_overlap((1, 2, 3), (32, 32), 8)
     visible = some_visible(3, 16, count, seed)

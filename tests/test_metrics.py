@@ -11,7 +11,7 @@ from zeroseg.data.benchmarks import IGNORE
 from zeroseg.evaluation.metrics import confusion_matrix, harmonic_mean, iou, mean_iou
 
 CLASSES = 4
-property_test = settings(deadline=None, max_examples=60)
+property_test = settings(max_examples=60)
 
 
 @st.composite

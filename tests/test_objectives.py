@@ -40,7 +40,7 @@ def replaced(views, index, value):
 
 
 @given(seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_a_segment_never_matches_the_view_of_the_full_image(seed):
     views, (output, _) = some_views(), some_output()
     output = output._replace(segments=views.embeddings[:, :1].expand(-1, 3, -1))

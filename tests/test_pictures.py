@@ -22,7 +22,7 @@ def test_a_hundred_classes_have_a_hundred_colours():
     assert len(np.unique(palette(100), axis=0)) == 100
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 255), st.integers(0, 50))
 def test_a_class_has_the_same_colour_whatever_the_count(few, more):
     assert np.array_equal(palette(few), palette(few + more)[:few])

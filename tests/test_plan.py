@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroseg.data.order import EpochOrder, lane, measure, remaining
@@ -119,7 +119,6 @@ def test_lanes_are_equal_to_one_sample_and_together_all_that_is_left(total, read
     assert max(sizes) - min(sizes) <= 1
 
 
-@settings(deadline=None)
 @given(COUNTS, BLOCKS, SHAPES, st.integers(0, 2))
 def test_processes_share_an_epoch_without_overlap_and_in_equal_steps(counts, block, shape, seed):
     lanes, size = shape
@@ -137,7 +136,6 @@ def test_processes_share_an_epoch_without_overlap_and_in_equal_steps(counts, blo
     assert sum(counts) - len(seen) < lanes * size
 
 
-@settings(deadline=None)
 @given(COUNTS, BLOCKS, st.lists(st.tuples(SHAPES, st.integers(0, 5)), min_size=1, max_size=5))
 def test_a_job_may_go_on_with_other_numbers_of_processes_and_no_sample_is_lost_or_seen_twice(
     counts, block, stages
@@ -158,7 +156,6 @@ def test_a_job_may_go_on_with_other_numbers_of_processes_and_no_sample_is_lost_o
     assert sum(seen.values()) == sum(counts) - measure(remaining(sum(counts), place.readings))
 
 
-@settings(deadline=None)
 @given(COUNTS, BLOCKS, SHAPES, st.integers(0, 30), st.integers(1, 5))
 def test_going_on_from_a_place_is_not_stopping(counts, block, shape, before, after):
     lanes, size = shape
@@ -170,7 +167,6 @@ def test_going_on_from_a_place_is_not_stopping(counts, block, shape, before, aft
     assert read(plan, place, after) == [rank[before:] for rank in whole]
 
 
-@settings(deadline=None)
 @given(COUNTS, SHAPES, st.integers(1, 4), st.integers(0, 20))
 def test_workers_divide_a_process_batches_in_turn(counts, shape, workers, before):
     lanes, size = shape

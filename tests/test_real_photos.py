@@ -17,7 +17,6 @@ from zeroseg.training.teacher import Teacher, ViewEncoder
 
 ROOT = Path(__file__).parents[1]
 CONFIG = str(ROOT / "configs/real_photos.py")
-GRIDS = ["--grids", "1", "2"]
 
 pytestmark = pytest.mark.real
 
@@ -36,8 +35,8 @@ def shards(real, tmp_path_factory) -> Path:
     return folder
 
 
-def embedding(real: Path, shards: Path, output: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "pipelines.embed", CONFIG, *GRIDS, "--workers", "1"]
+def embedding(real: Path, shards: Path, output: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipelines.embed", CONFIG, *more, "--workers", "1"]
     command += ["--shards", f"{shards}/train", "--output", str(output)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ZEROSEG_REAL": str(real)}
     return subprocess.Popen(
@@ -50,36 +49,32 @@ def ended(process: subprocess.Popen) -> None:
     assert process.returncode == 0, errors[-2000:]
 
 
-@pytest.fixture(scope="module")
-def embedded(real, shards) -> Path:
-    ended(embedding(real, shards, shards / "embeddings"))
-    return shards / "embeddings"
-
-
-def test_embedding_real_photos_survives_a_kill_byte_for_byte(real, shards, embedded, tmp_path):
-    process = embedding(real, shards, tmp_path)
-    while not list(tmp_path.glob("*.tar")):
+def test_embedding_real_photos_survives_a_kill_byte_for_byte(real, shards, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    ended(embedding(real, shards, whole, "--grids", "1"))
+    process = embedding(real, shards, parts, "--grids", "1")
+    while not list(parts.glob("*.tar")):
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    assert not (tmp_path / "manifest.json").exists()
-    ended(embedding(real, shards, tmp_path))
-    names = sorted(p.name for p in embedded.iterdir())
+    assert not (parts / "manifest.json").exists()
+    ended(embedding(real, shards, parts, "--grids", "1"))
+    names = sorted(p.name for p in whole.iterdir())
     assert sum(name.endswith(".tar") for name in names) == 4
-    assert sorted(p.name for p in tmp_path.iterdir()) == names
-    assert all((tmp_path / n).read_bytes() == (embedded / n).read_bytes() for n in names)
+    assert sorted(p.name for p in parts.iterdir()) == names
+    assert all((parts / n).read_bytes() == (whole / n).read_bytes() for n in names)
 
 
 def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw(
-    real, shards, embedded, tmp_path, monkeypatch
+    real, shards, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("ZEROSEG_REAL", str(real))
-    run = tmp_path / "run"
-    which = ["--teacher.grids", "1", "2"]
+    run, embedded = tmp_path / "run", tmp_path / "embeddings"
+    ended(embedding(real, shards, embedded))
     small = ["--steps", "20", "--warmup", "3", "--data.batch-size", "8", "--log-every", "5"]
     pattern = ["--data.shards", f"{shards}/train", "--output", str(run)]
-    cli.main(["train", CONFIG, "--embeddings", str(embedded), *which, *pattern, *small])
+    cli.main(["train", CONFIG, "--embeddings", str(embedded), *pattern, *small])
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["patches"] < rows[0]["patches"]
     trained, teacher = load(run)

@@ -102,9 +102,7 @@ def sample_at(folder: Path, number: int, place: int) -> str | None:
     return None
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_byte_is_found_and_costs_at_most_its_own_sample(
     built, tmp_path_factory, capsys, data

@@ -3,7 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -101,7 +101,6 @@ def named(caption: str) -> list[str]:
     return [part.removeprefix("a ") for part in parts]
 
 
-@settings(deadline=None)
 @given(
     labels=hnp.arrays(np.uint8, (6, 6), elements=st.integers(0, len(SCENES.classes) - 1)),
     seed=st.integers(0, 1000),

@@ -78,7 +78,7 @@ def test_a_picture_that_went_away_stops_the_build(root):
 ODD = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(ODD.filter(lambda name: name not in {".", ".."}), min_size=1, max_size=3))
 @example(["__dunder", "v1. 2", ".hidden", "a\u2003b\n.c"])
 @example(["...", "\u00e9\u0301\U0001f408.jpg"])

@@ -100,7 +100,7 @@ sides = st.tuples(st.integers(1, 5), st.integers(1, 5))
 
 
 @given(grids=grids_lists, sides=sides, patch=st.integers(4, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_cells_of_every_grid_tile_every_patch(grids, sides, patch):
     overlap = cell_overlap(grids, (sides[0] * patch, sides[1] * patch), patch)
     for cells in overlap.split([grid**2 for grid in grids]):
@@ -108,7 +108,7 @@ def test_the_cells_of_every_grid_tile_every_patch(grids, sides, patch):
 
 
 @given(grids=grids_lists, sides=sides, patch=st.integers(4, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_overlap_is_the_share_of_a_patchs_pixels_inside_the_cell(grids, sides, patch):
     height, width = sides[0] * patch, sides[1] * patch
     overlap = cell_overlap(grids, (height, width), patch)

@@ -73,7 +73,9 @@ def resized(
     """Resize to (height, width), antialiased bicubic."""
     if tuple(image.shape[1:]) == size:
         return image
-    return F.interpolate(image[None], size, mode="bicubic", antialias=True)[0]
+    # The layout of a decoded image; in the other one PyTorch fails to resize to a single pixel.
+    batch = image[None].contiguous(memory_format=torch.channels_last)
+    return F.interpolate(batch, size, mode="bicubic", antialias=True)[0]
 
 
 def short_side_size(size: tuple[int, int], short_side: int, multiple: int = 1) -> tuple[int, int]:
