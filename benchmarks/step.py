@@ -4,9 +4,10 @@
 
 ViT-B/16 teacher and student with random weights (speed does not depend on them), 224 pixels, 14 views. The
 research step has a float32 teacher that sees one view after the other, and a float32 student that sees every
-patch; all have the same fused optimizer. Ours hides 60 % of the patches and takes the precision that `auto` takes on this machine. All take
-turns in one process; what counts are the ratios of a round. A second table is of the teacher alone, beside a
-frozen open_clip tower under autocast, which is what `mixed_precision="bf16"` makes of it.
+patch. Ours hides 60 % of the patches and takes the precision that `auto` takes on this machine. All have the
+same fused optimizer and take turns in one process; what counts are the ratios of a round. A second table is of
+the teacher alone, beside a frozen open_clip tower under autocast, which is what `mixed_precision="bf16"`
+makes of it.
 """
 
 import statistics
