@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zeroseg.data.order import EpochOrder, lane, measure, remaining
@@ -65,6 +65,7 @@ def test_samples_move_only_within_their_block(counts, block):
 
 
 @given(COUNTS, BLOCKS, SHAPES, st.integers(1, 5))
+@example((1, 1, 1, 1, 1, 1, 1, 3), 7, (5, 1), 1)
 def test_the_shard_that_follows_is_one_that_its_lane_has_not_come_to_and_comes_to(
     counts, block, shape, stride
 ):

@@ -59,7 +59,8 @@ class EpochOrder:
         size = max(1, self.block)
         last = min((position // size + 1) * size, len(self)) - 1
         end = self._ends[bisect.bisect_right(self._ends, last)]
-        start = next((max(a, end) for a, b in lane if b > end), None)
+        ahead = (p for a, b in lane if b > end for p in self._shuffled(max(a, end), b))
+        start = next((p for p in ahead if p >= end), None)
         return None if start is None else self._at(start)[0]
 
     def _shuffled(self, start: int, stop: int) -> Iterator[int]:
