@@ -31,7 +31,7 @@ from pipelines.quickstart import (
     write_data,
     write_embeddings,
 )
-from pipelines.train import accelerator_for
+from pipelines.job import accelerator_for
 from zeroseg.config import RunConfig
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models.clip import CLIP

@@ -24,7 +24,7 @@ import tyro
 from accelerate import PartialState
 from tqdm import tqdm
 
-from pipelines.train import check_world
+from zeroseg.training.processes import check_world
 from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
 from zeroseg.data.embedding_index import write_index

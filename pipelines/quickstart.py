@@ -26,8 +26,9 @@ from configs.quickstart import config as STUDENT
 from configs.quickstart import teacher as TEACHER
 from pipelines.embed import EmbedConfig, embed
 from pipelines.evaluate import examples, write_scores
+from pipelines.job import accelerator_for
 from pipelines.report import markdown, report
-from pipelines.train import accelerator_for, checkpoints, train
+from pipelines.train import train
 from shards import scenes
 from shards.build import Limits, build
 from zeroseg.config import RunConfig
@@ -191,10 +192,7 @@ def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) 
 def trained(run: RunConfig) -> ZeroSeg:
     """Train a student, or take the one that an earlier call finished or began."""
     if not (run.output / "model").is_dir():
-        begun = bool(checkpoints(run.output))
-        if not begun:  # stopped before its first checkpoint: nothing of it can be used
-            shutil.rmtree(run.output, ignore_errors=True)
-        train(run, resume=begun)
+        train(run)
     return load(run.output)[0]
 
 

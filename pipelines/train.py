@@ -1,223 +1,156 @@
-"""Train a student.
+"""Train a student, or go on where its run folder says that it stopped.
 
 zeroseg train configs/quickstart.py --steps 100
 zeroseg train configs/quickstart.py --embeddings FOLDER     # that `zeroseg embed` wrote
-zeroseg train configs/quickstart.py --resume                # from the last checkpoint
-accelerate launch -m pipelines.train configs/quickstart.py
+zeroseg train configs/quickstart.py --dry-run               # two steps, and what to expect of the rest
+accelerate launch -m pipelines.train configs/quickstart.py  # or torchrun, or srun: docs/distributed.md
 """
 
 import argparse
 import dataclasses
-import json
-import os
-import shutil
 import sys
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-import torch
-from accelerate import Accelerator, PartialState
-from accelerate.utils import gather_object, set_seed
-from torch import nn
+from accelerate.utils import set_seed
+from torch.distributed.elastic.multiprocessing.errors import record  # noqa: TID251  torchrun's own
+from torch.profiler import profile, schedule
 from tqdm import tqdm
 
-from zeroseg.config import RunConfig, differences, read_config, to_json
-from zeroseg.data.stream import TrainingStream
-from zeroseg.errors import InputError
+from pipelines.cli import main as command
+from pipelines.job import Job, accelerator_for, built, student_of
+from pipelines.rehearsal import rehearse
+from zeroseg.config import RunConfig, read_config
 from zeroseg.models import save
-from zeroseg.models.precision import has_fast_bfloat16
-from zeroseg.models.vit import load_trunk
-from zeroseg.models.zeroseg import ZeroSeg
-from zeroseg.training.distillation import Distillation
-from zeroseg.training.schedule import learning_rate, parameter_groups
-from zeroseg.training.teacher import CachedTeacher, opened
+from zeroseg.training.checkpoints import read
+from zeroseg.training.preemption import STOPPED, Preemption
+from zeroseg.training.processes import told_by_main
+from zeroseg.training.schedule import learning_rate
+from zeroseg.training.teacher import CachedTeacher
+from zeroseg.training.tensors import student_tensors
 
 
-def accelerator_for(config: RunConfig) -> Accelerator:
-    """The process's place in the job. Raises InputError if the job is smaller than launched."""
-    device = torch.device(PartialState().device or "cpu")
-    bf16 = has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
-    accelerator = Accelerator(
-        mixed_precision="bf16" if bf16 else "no", log_with="tensorboard", project_dir=config.output
-    )
-    check_world(accelerator.num_processes)
-    return accelerator
+def train(
+    config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool = False
+) -> Path:
+    """Run the whole of training, or what is left of it, and return the run folder.
 
-
-def check_world(found: int) -> None:
-    """Raises InputError if the job is not as large as it was launched."""
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if found != launched:
-        raise InputError(
-            f"{launched} processes were launched but this one sees {found}: "
-            "without GPUs, set ACCELERATE_USE_CPU=true"
-        )
-
-
-def train(config: RunConfig, *, resume: bool = False) -> Path:
-    """Run the whole of training and return the run folder.
-
-    `resume` continues from the run folder's last checkpoint. Raises InputError for anything wrong
-    with the input, before training.
+    Fields named in `allow_change` may differ from those of the checkpoint that it goes on from.
+    `profiled` writes a trace of a few steps. Raises InputError for anything wrong with the input,
+    before training, and SystemExit(75) when it was asked to stop and has saved its place.
     """
     accelerator = accelerator_for(config)
-    teacher = opened(config.teacher, config.data.cache, accelerator.device)
-    # Already dealt to processes: handed to accelerator.prepare, the batches would be split again.
-    stream = TrainingStream(
-        config.data,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        seed=config.seed,
-        stored=teacher.stored,
-    )
-    set_seed(config.seed)
-    student = ZeroSeg(config.model)
-    if config.start is not None:
-        load_trunk(student.trunk, config.start)
-    if teacher.embed_dim != config.model.embed_dim:
-        raise InputError(
-            f"the teacher embeds in {teacher.embed_dim} dimensions: set model.embed_dim to that"
-        )
-    objective = Distillation(teacher, config.objective, config.model.patch_size)
-    # Fused is ten times faster on a CPU too (ViT-B: 0.16 s in place of 1.7).
-    groups = parameter_groups(student, config.weight_decay)
-    optimizer = torch.optim.AdamW(groups, betas=config.betas, fused=True)
-    model, optimizer = accelerator.prepare(student, optimizer)
-    accelerator.register_for_checkpointing(stream)
-    step = _begin(accelerator, config, resume)
-    # Everything was built alike on every process; from here on masks and noise differ by rank.
-    if step == 0:
-        set_seed(config.seed, device_specific=True)
-    model.train()
-    _loop(accelerator, config, model, optimizer, objective, stream, step)
-    if accelerator.is_main_process:
-        save(student, config.output / "model", teacher.clip)
+    job = built(config, accelerator)
+    step = begin(job, allow_change)
+    with Preemption(accelerator, config.timeout) as preemption, _profiler(job, profiled) as profiler:
+        step = _steps(job, step, preemption, profiler)
+    job.folder.checkpoints.finish()
+    finished = step == config.steps
+    if finished:
+        _export(job)
     accelerator.wait_for_everyone()
     accelerator.end_training()
+    if not finished:
+        print(f"stopped after step {step}, saved: the same command goes on", file=sys.stderr)
+        raise SystemExit(STOPPED)
     return config.output
 
 
-def _loop(
-    accelerator: Accelerator,
-    config: RunConfig,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    objective: Distillation,
-    stream: TrainingStream,
-    step: int,
-) -> None:
-    bar = tqdm(
-        total=config.steps,
-        initial=step,
-        desc="train",
-        unit="step",
-        disable=not accelerator.is_main_process,
-    )
+def begin(job: Job, allow_change: Sequence[str] = ()) -> int:
+    """Open the run folder and return the step to start from, with all state as it was then."""
+    accelerator, config = job.accelerator, job.config
+    newest = told_by_main(accelerator, lambda: job.folder.begin(allow_change))
+    step = 0
+    if newest is None:
+        # Everything was built alike on every process; from here on masks and noise differ by rank.
+        set_seed(config.seed, device_specific=True)
+    else:
+        step = job.state.load(read(newest), config.seed)
+        accelerator.print(f"going on from {newest}", file=sys.stderr)
+    tensorboard = {"tensorboard": {"purge_step": step}}
+    accelerator.init_trackers("metrics", init_kwargs=tensorboard)
+    return step
+
+
+def _steps(
+    job: Job, step: int, preemption: Preemption, profiler: profile | None
+) -> int:
+    """Train until the last step or until asked to stop; return the steps made."""
+    config, stream = job.config, job.state.stream
+    job.model.train()
+    main = job.accelerator.is_main_process
+    bar = tqdm(total=config.steps, initial=step, desc="train", unit="step", disable=not main)
     batches = iter(stream)
     while step < config.steps:
+        with job.meter.waiting():
+            batch = next(batches).to(job.accelerator.device)
+        for loss in batch.lost if stream.lost.total() <= config.name_lost else ():
+            tqdm.write(f"lost {loss}", file=sys.stderr)
         rate = learning_rate(
             step, peak=config.learning_rate, warmup=config.warmup, total=config.steps
         )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = next(batches).to(accelerator.device)
-        for loss in batch.lost if stream.lost.total() <= config.name_lost else ():
-            tqdm.write(f"lost {loss}", file=sys.stderr)
-        losses = objective(model, batch, step)
-        accelerator.backward(torch.stack(list(losses.values())).sum())
-        norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        losses = job.updates(batch, step, rate)
         step += 1
         bar.update()
-        if step % config.log_every == 0 or step == config.steps:
-            elapsed = max(bar.format_dict["elapsed"], 1e-9)
-            speed = stream.seen * accelerator.num_processes / elapsed
-            values = losses | objective.health() | {"gradient_norm": norm}
-            row = {k: v.item() for k, v in accelerator.reduce(values, "mean").items()}
-            row |= {"learning_rate": rate, "images_per_second": speed} | _reading(stream)
-            _log(accelerator, config, row, step)
-            bar.set_postfix(loss=f"{sum(row[k] for k in losses):.3f}", images_s=f"{speed:.0f}")
-        if step % config.save_every == 0 or step == config.steps:
-            _checkpoint(accelerator, config, step)
+        if profiler is not None:
+            profiler.step()
+        stopping = preemption.agreed()
+        last = stopping or step == config.steps
+        if step % config.log_every == 0 or last:
+            bar.set_postfix(job.log(step, losses, rate))
+        if step % config.save_every == 0 or last:
+            job.checkpoint(step)
+        if stopping:
+            break
     bar.close()
+    return step
 
 
-def _reading(stream: TrainingStream) -> dict[str, float]:
-    """Where the data is, and what could not be had of it, over all processes."""
-    lost: Counter[str] = sum(map(Counter, gather_object([dict(stream.lost)])), Counter())
-    counts = {f"lost/{cause}": float(n) for cause, n in sorted(lost.items())}
-    place = stream.place
-    return {"epoch": place.epoch, "left_out": place.left_out, "lost": lost.total()} | counts
+def _profiler(job: Job, wanted: bool) -> profile | nullcontext[None]:
+    """Of the steps 3 to 5; the trace goes to `profile/`, for chrome://tracing or Perfetto."""
+    if not wanted:
+        return nullcontext()
+    folder = job.config.output / "profile"
+    name = f"trace-{job.accelerator.process_index}.json"
+
+    def write(profiler: profile) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        profiler.export_chrome_trace(str(folder / name))
+        tqdm.write(f"{folder / name} written", file=sys.stderr)
+
+    return profile(schedule=schedule(wait=1, warmup=1, active=3, repeat=1), on_trace_ready=write)
 
 
-def _log(accelerator: Accelerator, config: RunConfig, row: dict[str, float], step: int) -> None:
-    accelerator.log(row, step=step)
-    if accelerator.is_main_process:
-        with (config.output / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": step} | row) + "\n")
+def _export(job: Job) -> None:
+    """Write the student, and its averaged weights if there are any."""
+    versions = {"model": student_tensors(job.state.student)}
+    if job.state.average is not None:
+        versions["model-ema"] = job.state.average.tensors()
+    if job.accelerator.is_main_process:
+        for name, tensors in versions.items():
+            save(student_of(job.config, tensors), job.config.output / name, job.teacher.clip)
 
 
-def _checkpoint(accelerator: Accelerator, config: RunConfig, step: int) -> None:
-    """Write a whole checkpoint or none: under another name, waited for, then renamed."""
-    folder = config.output / "checkpoints"
-    fresh, final = folder / "writing", folder / f"step-{step:08d}"
-    accelerator.save_state(str(fresh))
-    accelerator.wait_for_everyone()  # every process has written its random state
-    if accelerator.is_main_process:
-        older = checkpoints(config.output)
-        shutil.rmtree(final, ignore_errors=True)
-        fresh.rename(final)
-        for old in older:
-            if old != final:
-                shutil.rmtree(old)
-    accelerator.wait_for_everyone()
-
-
-def checkpoints(output: Path) -> list[Path]:
-    """Whole checkpoints of a run folder, oldest first."""
-    return sorted((output / "checkpoints").glob("step-*"))
-
-
-def _begin(accelerator: Accelerator, config: RunConfig, resume: bool) -> int:
-    """Open the run folder and return the step to start from."""
-    found, record = checkpoints(config.output), config.output / "config.json"
-    wanted = to_json(config)
-    if record.is_file() and not resume:
-        raise InputError(
-            f"{config.output} already holds a run: add --resume, or choose another --output"
-        )
-    if resume and not found:
-        raise InputError(f"{config.output} holds no checkpoint to resume from: leave out --resume")
-    if resume and (changed := differences(json.loads(record.read_text()), wanted)):
-        raise InputError(
-            f"cannot resume {config.output}, its config differs in {'; '.join(changed)}"
-        )
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        config.output.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(wanted, indent=2))
-    accelerator.init_trackers("tensorboard")
-    if not resume:
-        return 0
-    accelerator.load_state(str(found[-1]))
-    return int(found[-1].name.removeprefix("step-"))
-
-
+@record
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--embeddings", default="")
+    parser.add_argument("--allow-change", action="append", default=[])
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     own, rest = parser.parse_known_args(arguments)
     config = read_config(rest)
     if own.embeddings:
         teacher = config.teacher
         cached = CachedTeacher(path=own.embeddings, clip=teacher.clip, grids=teacher.grids)
         config = dataclasses.replace(config, teacher=cached)
-    train(config, resume=own.resume)
+    if own.dry_run:
+        rehearse(config)
+    else:
+        train(config, allow_change=own.allow_change, profiled=own.profile)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    command(["train", *sys.argv[1:]])

@@ -30,8 +30,11 @@ def write(folder: Path, count: int = 41, per_shard: int = 6) -> str:
 
 
 def stream(shards: str, rank: int = 0, world_size: int = 1, seed: int = 0, **changes):
+    """Of `batch_size` images a process and step."""
     plain = {"image_size": SIDE, "batch_size": 3, "workers": 0, "shuffle": 10, "cache": IMPATIENT}
-    config = DataConfig(shards=shards, **plain | changes)
+    settings = plain | changes
+    settings["batch_size"] *= world_size
+    config = DataConfig(shards=shards, **settings)
     return TrainingStream(config, rank=rank, world_size=world_size, seed=seed)
 
 

@@ -17,6 +17,7 @@ from zeroseg.errors import InputError
 from zeroseg.models.vit import TrunkWeights
 from zeroseg.models.zeroseg import ZeroSegConfig
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.processes import Precision
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 
@@ -39,15 +40,40 @@ class RunConfig:
     """Not stated in the paper; MAE's."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Not stated in the paper; MAE's."""
+    layer_decay: float = 1.0
+    """Ours: each block of the trunk learns this much slower than the one above it; 1 is all alike."""
     clip_norm: float = 1.0
     """Ours: gradients are clipped to this norm."""
+    ema_decay: float = 0.0
+    """Ours: decay of the moving average of the weights, kept beside them as `model-ema`; 0 keeps none."""
+    micro_batch: int = 0
+    """Most images that a process takes through the student at once; the gradients of several passes
+    are summed. 0 is no limit."""
+    activation_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, more time."""
+    compile: bool = False
+    """Compile the student with torch.compile."""
+    precision: Precision = "auto"
+    """Of the student's forward pass; `auto` takes bf16 where the device is faster with it."""
+    most_skipped: int = 10
+    """Ours: the run stops when more steps than this had a loss or gradient that was not finite. Such
+    a step changes no weight; its images are named in non_finite.jsonl."""
     log_every: int = 10
     name_lost: int = 10
     """Samples that cannot be read are named on standard error up to this many, then counted."""
     save_every: int = 1000
+    """Steps between checkpoints."""
+    keep_last: int = 2
+    """Newest checkpoints that are kept."""
+    keep_every: int = 0
+    """Checkpoints of every multiple of so many steps are kept for good; 0 keeps none."""
+    trackers: tuple[str, ...] = ("tensorboard",)
+    """Where metrics go beside metrics.jsonl; wandb, mlflow and trackio are extras to install."""
+    peak_tflops: float = 0.0
+    """What the MFU is a share of; 0 measures the device in matrix products when training starts."""
+    timeout: float = 600.0
+    """Seconds that a process waits for the others before it gives up."""
     seed: int = 0
-    precision: Literal["auto", "no", "bf16"] = "auto"
-    """Of the student's forward pass; `auto` takes bf16 where the device is faster with it."""
     output: Path = Path("runs/train")
 
 

@@ -58,6 +58,27 @@ class Batch:
         """What the teacher's views are cut from, in [0, 1]."""
         return self.pixels if self.view_images is None else self.view_images.float() / 255
 
+    def split(self, parts: int) -> "list[Batch]":
+        """At most so many parts of nearly equal size, none of them empty; the first has the losses."""
+        count = max(1, min(parts, len(self.keys)))
+        if count == 1:
+            return [self]
+        sizes = [len(self.keys) * (i + 1) // count for i in range(count - 1)]
+        cuts = {
+            field.name: value.tensor_split(sizes)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        bounds = [0, *sizes, len(self.keys)]
+        return [
+            Batch(
+                self.keys[bounds[i] : bounds[i + 1]],
+                lost=() if i else self.lost,
+                **{name: tensors[i] for name, tensors in cuts.items()},
+            )
+            for i in range(count)
+        ]
+
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""
         tensors = {

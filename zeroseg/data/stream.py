@@ -18,6 +18,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from zeroseg.data.batch import Batch, image_of, load_batch
 from zeroseg.data.crops import Crops, cut
 from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
+from zeroseg.data.global_batch import divided
 from zeroseg.data.loader import AtWork, loaded
 from zeroseg.data.plan import Place, Plan
 from zeroseg.data.reader import RawSample, ShardReader
@@ -42,7 +43,7 @@ class DataConfig:
     """Ours: side of the crop that the teacher's views are cut from; more pixels make sharper views
     of large photos. 0 takes `image_size`, which is the crop that the student sees."""
     batch_size: int = 64
-    """Images a process takes at each step."""
+    """Images of a step, over all processes."""
     workers: int = 4
     """Loader processes beside each training process; 0 reads in the training process."""
     shuffle: int = 1000
@@ -71,7 +72,8 @@ class TrainingStream:
 
     Iterate once; `state_dict` is the place after the batches taken so far, the same on every
     process, and holds for any number of processes, workers and batch size. Raises InputError when
-    shards are missing or too few, and while reading when too many samples are lost.
+    shards are missing or too few or a batch cannot be dealt to the processes, and while reading when
+    too many samples are lost.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class TrainingStream:
             block=config.shuffle,
             seed=seed,
             lanes=world_size,
-            batch_size=config.batch_size,
+            batch_size=divided(config.batch_size, world_size)[0],
         )
         self.start, self.steps = Place(), 0
         self.seen = 0
@@ -125,10 +127,10 @@ class TrainingStream:
             yield batch
 
     def _count(self, batch: Batch) -> None:
-        self.seen += self.config.batch_size
+        self.seen += self.plan.batch_size
         self.lost.update(loss.cause for loss in batch.lost)
         total, allowed = self.lost.total(), self.config.most_lost * self.seen
-        if not batch.keys or total > allowed + self.config.batch_size:
+        if not batch.keys or total > allowed + self.plan.batch_size:
             causes = ", ".join(f"{n} {cause}" for cause, n in self.lost.most_common())
             raise InputError(
                 f"{total} of {self.seen} samples could not be had ({causes}), the last "

@@ -1,0 +1,79 @@
+"""Stopping between two steps when the machine is wanted back."""
+
+import os
+import signal
+from datetime import timedelta
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist  # noqa: TID251  Accelerate has no sum that does not wait
+from accelerate import Accelerator
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+STOPPED = 75
+"""Exit status of a run that was asked to stop and has saved its place (EX_TEMPFAIL: try again)."""
+
+
+class Preemption:
+    """Listens for SIGTERM and SIGUSR1 while it is entered; a second one ends the process at once.
+
+    The processes of a job agree after which step they stop: in each step they begin a sum over all of
+    them, on the CPU, and read the one begun in the step before. So no GPU is waited for, and a process
+    that has lost the others learns it within a step. `timeout` in seconds is how long that may take.
+    """
+
+    def __init__(self, accelerator: Accelerator, timeout: float) -> None:
+        self.asked = False
+        self._group: Any = None
+        if accelerator.num_processes > 1:
+            self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
+        self._sum: Any = None
+        self._others: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._others = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._last_answer()
+        for number, handler in self._others.items():
+            signal.signal(number, handler)
+
+    def agreed(self) -> bool:
+        """Whether to stop now; every process asks once a step and gets the same answer.
+
+        Raises RuntimeError when another process has died or cannot be reached.
+        """
+        if self._group is None:
+            return self.asked
+        if self._last_answer():
+            return True
+        mine = torch.tensor([int(self.asked)])
+        self._sum = (mine, dist.all_reduce(mine, group=self._group, async_op=True))
+        return False
+
+    def _last_answer(self) -> bool:
+        if self._sum is None:
+            return False
+        (asked, work), self._sum = self._sum, None
+        try:
+            work.wait()
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise RuntimeError(
+                f"another process of this job died or cannot be reached ({reason}): its own output "
+                "says why; run again to go on from the last checkpoint"
+            ) from error
+        return bool(asked.item())
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if self.asked:
+            os.write(2, f"\n{name} again: exiting at once\n".encode())
+            os._exit(128 + number)
+        self.asked = True
+        os.write(2, f"\n{name}: finishing this step and saving; once more exits at once\n".encode())

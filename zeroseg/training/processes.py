@@ -1,0 +1,83 @@
+"""The processes of a job: how they find each other and agree.
+
+`python`, `torchrun`, `accelerate launch` and `srun` all run the same function; what differs is in the
+environment, and is read here.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Literal, TypeVar
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType, broadcast_object_list
+
+from zeroseg.errors import InputError
+from zeroseg.models.precision import has_fast_bfloat16
+
+Precision = Literal["auto", "no", "bf16"]
+Found = TypeVar("Found")
+
+
+def joined(precision: Precision = "auto", *, timeout: float = 600.0, **options: object) -> Accelerator:
+    """This process's place in its job; `options` are the Accelerator's.
+
+    `timeout` in seconds is how long a process waits for the others before it gives up. Raises
+    InputError when the job is not the one that was launched.
+    """
+    adopt_slurm()
+    state = PartialState(timeout=timedelta(seconds=timeout))
+    device = torch.device(state.device or "cpu")
+    bf16 = has_fast_bfloat16(device) if precision == "auto" else precision == "bf16"
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", **options)  # type: ignore[arg-type]
+    check_world(accelerator.num_processes)
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if sharded != (accelerator.distributed_type == DistributedType.FSDP):
+        raise InputError("FSDP was asked for and needs several GPUs: launch with another config")
+    if sharded and not accelerator.is_fsdp2:
+        raise InputError("FSDP version 1 is not supported: set fsdp_version: 2")
+    return accelerator
+
+
+def adopt_slurm() -> None:
+    """Under srun, give torch the names by which it knows what srun has said to each task.
+
+    Raises InputError when nothing says where the processes are to meet.
+    """
+    environment = os.environ
+    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
+    if tasks == 1 or "RANK" in environment:
+        return
+    if "MASTER_ADDR" not in environment or "MASTER_PORT" not in environment:
+        raise InputError(
+            f"srun started {tasks} tasks, which need MASTER_ADDR and MASTER_PORT to meet: export "
+            "them as configs/slurm/train.sbatch does"
+        )
+    environment["WORLD_SIZE"] = str(tasks)
+    environment["RANK"] = environment["SLURM_PROCID"]
+    environment["LOCAL_RANK"] = environment["SLURM_LOCALID"]
+
+
+def check_world(found: int) -> None:
+    """Raises InputError if the job is not as large as it was launched."""
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if found != launched:
+        raise InputError(
+            f"{launched} processes were launched but this one sees {found}: "
+            "without GPUs, set ACCELERATE_USE_CPU=true"
+        )
+
+
+def told_by_main(accelerator: Accelerator, find: Callable[[], Found]) -> Found:
+    """What the main process finds, on every process; an InputError of it is raised on every one."""
+    answer: list[object] = [None]
+    if accelerator.is_main_process:
+        try:
+            answer = [find()]
+        except InputError as error:
+            answer = [error]
+    broadcast_object_list(answer)
+    if isinstance(answer[0], InputError):
+        raise answer[0]
+    return answer[0]  # type: ignore[return-value]
