@@ -258,7 +258,10 @@ def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, t
     losses = objective(student, batch_of(("a", "b", "c"), pictures()), 0)
     sum(losses.values()).backward()
     assert set(losses) == names
-    assert set(objective.health()) == {"segments_used", "largest_share", "assignment_entropy"}
+    health = objective.health()
+    grouping = {"segments_used", "largest_share", "assignment_entropy"}
+    assert set(health) == grouping | {f"nearest/{n}x{n}" for n in GRIDS if n > 1}
+    assert all(value.shape == () and not value.requires_grad for value in health.values())
     assert set(student.state_dict()) == keys
     assert all(parameter.grad is None for parameter in clip.parameters())
     assert not isinstance(objective, torch.nn.Module)

@@ -213,6 +213,16 @@ def test_pooled_loss_ignores_cells_without_a_visible_patch():
     torch.testing.assert_close(loss, seen)
 
 
+def test_pooled_loss_counts_images_alike_however_many_of_their_cells_are_seen():
+    overlap = cell_overlap((2,), (32, 32), 8).double()
+    visible = torch.tensor([[0, 1, 4], [0, 2, 8]])
+    shares = losses.visible_shares(overlap, visible)
+    assert (shares.sum(dim=-1) > 0).sum(dim=1).tolist() == [1, 3]
+    views = F.normalize(torch.ones(2, 4, 3), dim=-1).double()
+    patches = views[:, :3] * torch.tensor([1.0, -1.0])[:, None, None]
+    assert losses.pooled_loss(patches, shares, views, "cosine").item() == pytest.approx(1.0)
+
+
 def test_pooled_loss_of_opposite_vectors_is_two_in_cosine():
     patches, views = randn(1, 1, 4).expand(-1, 16, -1), -randn(1, 1, 4).expand(-1, 4, -1)
     shares = losses.visible_shares(cell_overlap((2,), (32, 32), 8).double(), torch.arange(16)[None])

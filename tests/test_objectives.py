@@ -7,9 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroseg.data.views import cell_overlap
+from zeroseg.models.vit import random_patches
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
-from zeroseg.training.objectives import ViewComposition, Views, ZeroSegPaper, grouping_health
+from zeroseg.training.objectives import (
+    ViewComposition,
+    Views,
+    ZeroSegPaper,
+    grouping_health,
+    nearest_view_health,
+)
 
 GRIDS = (1, 2)
 NAMES = ("composition", "patches", "agreement", "multi_scale")
@@ -37,6 +44,40 @@ def replaced(views, index, value):
     embeddings = views.embeddings.clone()
     embeddings[:, index] = value
     return Views(embeddings, views.grids, views.overlap)
+
+
+def part(output, views, images):
+    output = StudentOutput(*(value[images] for value in output))
+    return output, Views(views.embeddings[images], views.grids, views.overlap)
+
+
+def terms_and_reconstruction(terms, output, views, target):
+    painted = losses.reconstruction_loss(output.reconstruction, target, output.visible)
+    return terms(output, views, 0) | {"reconstruction": painted}
+
+
+@pytest.mark.parametrize("terms", [ZeroSegPaper(), ViewComposition()])
+@given(seed=st.integers(0, 1000), half=st.integers(1, 4), visible=st.integers(1, 16))
+@settings(max_examples=20)
+def test_the_losses_of_a_batch_are_the_mean_of_those_of_its_halves(terms, seed, half, visible):
+    torch.manual_seed(seed)
+    count, views = 2 * half, some_views((1, 2, 3, 4), 2 * half, seed)
+    output = StudentOutput(
+        segments=torch.randn(count, 3, 6),
+        assignment=torch.randn(count, 3, visible).softmax(dim=1),
+        whole=torch.randn(count, 6),
+        patches=torch.randn(count, visible, 6),
+        visible=random_patches(count, 16, 1 - visible / 16, torch.device("cpu")),
+        reconstruction=torch.randn(count, 16, 12),
+    )
+    target = torch.randn(count, 16, 12)
+    together = terms_and_reconstruction(terms, output, views, target)
+    first, second = (
+        terms_and_reconstruction(terms, *part(output, views, images), target[images])
+        for images in (slice(half), slice(half, None))
+    )
+    for name, loss in together.items():
+        torch.testing.assert_close(loss, (first[name] + second[name]) / 2, msg=name)
 
 
 @given(seed=st.integers(0, 1000))
@@ -180,3 +221,33 @@ def test_a_segment_below_the_used_share_does_not_count():
     assignment = F.one_hot(owners, 2).mT.float()
     assert grouping_health(assignment)["segments_used"] == 1
     assert grouping_health(assignment, used_share=0.001)["segments_used"] == 2
+
+
+def test_the_nearest_views_are_counted_by_their_grid():
+    views = some_views((1, 2, 3))
+    segments = torch.stack([views.embeddings[0, [1, 4, 5, 13]], views.embeddings[1, [2, 3, 4, 9]]])
+    health = nearest_view_health(3 * segments, views)
+    assert {name: share.item() for name, share in health.items()} == {
+        "nearest/2x2": 5 / 8,
+        "nearest/3x3": 3 / 8,
+    }
+
+
+def test_the_full_image_is_never_the_nearest_view():
+    views = some_views((1, 2))
+    health = nearest_view_health(views.embeddings[:, :1], views)
+    assert {name: share.item() for name, share in health.items()} == {"nearest/2x2": 1.0}
+    assert nearest_view_health(views.embeddings, some_views((1,))) == {}
+
+
+@given(
+    seed=st.integers(0, 1000),
+    grids=st.lists(st.integers(1, 4), min_size=1, max_size=4, unique=True).map(sorted),
+)
+@settings(max_examples=25)
+def test_shares_of_nearest_views_sum_to_one_over_the_grids(seed, grids):
+    views = some_views(tuple(grids), 3, seed)
+    health = nearest_view_health(randn(3, 5, 6, seed=seed + 1), views)
+    assert list(health) == [f"nearest/{grid}x{grid}" for grid in grids if grid > 1]
+    if health:
+        assert sum(health.values()).item() == pytest.approx(1.0)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zeroseg.models.vit import blocks
+from zeroseg.models.vit import Blocks
 
 Assignment = Literal["hard", "soft"]
 
@@ -126,7 +126,7 @@ class SegmentationHead(nn.Module):
         self.tokens_1 = nn.Parameter(torch.randn(1, first, width) * token_std)
         self.tokens_2 = nn.Parameter(torch.randn(1, second, width) * token_std)
         self.hand_on = TokenMixer(first, second, width)
-        self.layers_1, self.layers_2, self.layers_3 = (blocks(n, width, num_heads) for n in layers)
+        self.layers_1, self.layers_2, self.layers_3 = (Blocks(n, width, num_heads) for n in layers)
         self.grouping_1 = Grouping(width, num_heads, first, cosine)
         self.grouping_2 = Grouping(width, num_heads, second, cosine)
         self.norm = nn.LayerNorm(width)

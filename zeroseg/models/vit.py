@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from timm.layers import LayerNorm, PatchEmbed, resample_abs_pos_embed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from zeroseg.errors import InputError
 
@@ -29,11 +30,26 @@ def sin_cos_positions(width: int, rows: int, columns: int) -> Float[Tensor, "1 p
     return torch.cat([f(a) for a in angles for f in (torch.sin, torch.cos)], dim=1)[None]
 
 
-def blocks(depth: int, width: int, num_heads: int) -> nn.Sequential:
+class Blocks(nn.Sequential):
     """A stack of timm's pre-norm transformer blocks."""
-    return nn.Sequential(
-        *(Block(width, num_heads, qkv_bias=True, norm_layer=LayerNorm) for _ in range(depth))
-    )
+
+    recompute = False
+    """Keep only the input of each block and compute the rest again in the backward pass (Chen et
+    al., 2016, arXiv 1604.06174)."""
+
+    def __init__(self, depth: int, width: int, num_heads: int) -> None:
+        super().__init__(
+            *(Block(width, num_heads, qkv_bias=True, norm_layer=LayerNorm) for _ in range(depth))
+        )
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """One block after the other."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return super().forward(tokens)
+        for block in self:
+            # A block draws nothing at random, so there is no random state to keep for it.
+            tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)
+        return tokens
 
 
 def random_patches(
@@ -63,7 +79,7 @@ class Trunk(nn.Module):
             image_size, patch_size, embed_dim=width, strict_img_size=False
         )
         self.pos_embed = nn.Parameter(sin_cos_positions(width, self.grid, self.grid))
-        self.blocks = blocks(depth, width, num_heads)
+        self.blocks = Blocks(depth, width, num_heads)
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def positions(self, rows: int, columns: int) -> Float[Tensor, "1 patch width"]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zeroseg.errors import InputError
 from zeroseg.models.grouping import Assignment, SegmentationHead
-from zeroseg.models.vit import Trunk, blocks, random_patches, sin_cos_positions
+from zeroseg.models.vit import Blocks, Trunk, random_patches, sin_cos_positions
 
 Readout = Literal["segments", "patches", "combined"]
 
@@ -103,12 +103,21 @@ class ZeroSeg(nn.Module):
             cosine=config.cosine_assignment,
         )
         self.segment_embedding = _projection(width, embed)
-        self.whole_layer = blocks(1, width, config.num_heads)
+        self.whole_layer = Blocks(1, width, config.num_heads)
         self.whole_embedding = _projection(width, embed)
         self.patch_embedding = _projection(width, embed) if config.patch_embeddings else None
         self.decoder = Decoder(config) if config.decoder_depth else None
         for name, values in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def checkpoint_activations(self) -> None:
+        """From now on every transformer block computes its activations again in the backward pass.
+
+        Outputs and gradients stay the same, memory falls, a step costs about one more forward pass.
+        """
+        for module in self.modules():
+            if isinstance(module, Blocks):
+                module.recompute = True
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
         """Train: hide `mask_ratio` of the patches, group the others, reconstruct the hidden ones."""
@@ -192,7 +201,7 @@ class Decoder(nn.Module):
         width = config.decoder_width
         self.embed = nn.Linear(config.width, width)
         self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.blocks = blocks(config.decoder_depth, width, config.decoder_heads)
+        self.blocks = Blocks(config.decoder_depth, width, config.decoder_heads)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.paint = nn.Linear(width, 3 * config.patch_size**2)
 

@@ -9,7 +9,7 @@ from zeroseg.data.batch import Batch
 from zeroseg.data.views import cell_overlap
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
-from zeroseg.training.objectives import Losses, Terms, Views, grouping_health
+from zeroseg.training.objectives import Losses, Terms, Views, grouping_health, nearest_view_health
 from zeroseg.training.teacher import Teacher
 
 
@@ -31,7 +31,7 @@ class Distillation:
 
     def __init__(self, teacher: Teacher, terms: Terms, patch_size: int) -> None:
         self.teacher, self.terms, self.patch_size = teacher, terms, patch_size
-        self._last: StudentOutput | None = None
+        self._last: tuple[Tensor, Tensor, Views] | None = None
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Losses:
         """Losses of one batch."""
@@ -40,14 +40,18 @@ class Distillation:
         output: StudentOutput = model(pixels)
         size = (pixels.shape[2], pixels.shape[3])
         overlap = cell_overlap(self.teacher.grids, size, self.patch_size).to(embeddings.device)
-        result = self.terms(output, Views(embeddings, self.teacher.grids, overlap), step)
+        views = Views(embeddings, self.teacher.grids, overlap)
+        result = self.terms(output, views, step)
         if output.reconstruction is not None:
             target = losses.patchify(pixels, self.patch_size)
             loss = losses.reconstruction_loss(output.reconstruction, target, output.visible)
             result["reconstruction"] = self.terms.reconstruction_weight * loss
-        self._last = output
+        self._last = output.segments.detach(), output.assignment.detach(), views
         return result
 
     def health(self) -> dict[str, Float[Tensor, ""]]:
-        """Segments in use, largest share and assignment entropy of the last batch."""
-        return {} if self._last is None else grouping_health(self._last.assignment.detach())
+        """How the last batch was grouped, and at which scale its segments' nearest views lie."""
+        if self._last is None:
+            return {}
+        segments, assignment, views = self._last
+        return grouping_health(assignment) | nearest_view_health(segments, views)

@@ -97,8 +97,9 @@ def pooled_loss(
 ) -> Float[Tensor, ""]:
     """Mean distance between what the patches of a cell say together and the view of that cell.
 
-    Cells without a visible patch do not count.
+    Cells without a visible patch do not count. The mean is over the cells of each image, then over
+    the batch, so that a batch is worth the mean of its parts.
     """
     distances = distance(shares @ patches, views, kind)
     seen = (shares.sum(dim=-1) > 0).to(distances.dtype)
-    return (distances * seen).sum() / seen.sum().clamp(min=1)
+    return ((distances * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)).mean()

@@ -9,6 +9,7 @@ match, is still part of the sum: distributed training wants every parameter in e
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -121,7 +122,7 @@ def grouping_health(
     `segments_used` counts segments that own (by argmax) more than `used_share` of the patches,
     `largest_share` is the share of the biggest, `assignment_entropy` in nats is per patch.
     """
-    owner = torch.nn.functional.one_hot(assignment.argmax(dim=1), assignment.shape[1])
+    owner = F.one_hot(assignment.argmax(dim=1), assignment.shape[1])
     share = owner.float().mean(dim=1)
     entropy = -(assignment.clamp(min=1e-9).log() * assignment).sum(dim=1)
     return {
@@ -129,3 +130,18 @@ def grouping_health(
         "largest_share": share.max(dim=1).values.mean(),
         "assignment_entropy": entropy.mean(),
     }
+
+
+def nearest_view_health(
+    segments: Float[Tensor, "batch segment embed"], views: Views
+) -> dict[str, Float[Tensor, ""]]:
+    """Share of segments whose nearest local view (by cosine) is a cell of each grid, `nearest/2x2`
+    and so on; they sum to one. Empty where the full image is the only view."""
+    grids = [grid for grid in views.grids if grid > 1]
+    if not grids:
+        return {}
+    local = F.normalize(views.embeddings[:, views.local], dim=-1)
+    nearest = (F.normalize(segments, dim=-1) @ local.mT).argmax(dim=-1)
+    grid_of_view = [grid for grid in grids for _ in range(grid**2)]
+    chosen = torch.tensor(grid_of_view, device=nearest.device)[nearest]
+    return {f"nearest/{grid}x{grid}": (chosen == grid).float().mean() for grid in grids}
