@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
 from configs.quickstart import teacher as TEACHER
+from pipelines.job import accelerator_for
 from pipelines.quickstart import (
     READOUTS,
     Examination,
@@ -31,7 +32,6 @@ from pipelines.quickstart import (
     write_data,
     write_embeddings,
 )
-from pipelines.job import accelerator_for
 from zeroseg.config import RunConfig
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models.clip import CLIP

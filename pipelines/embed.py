@@ -24,7 +24,6 @@ import tyro
 from accelerate import PartialState
 from tqdm import tqdm
 
-from zeroseg.training.processes import check_world
 from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
 from zeroseg.data.embedding_index import write_index
@@ -37,6 +36,7 @@ from zeroseg.data.storage import exists, join, read_bytes, write_atomically
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.training.embedding import ShardEmbedder, shares
+from zeroseg.training.processes import adopt_slurm, check_world
 from zeroseg.training.teacher import OnlineTeacher, ViewEncoder
 
 
@@ -79,6 +79,7 @@ def embed(config: EmbedConfig) -> Manifest | None:
 
     Raises InputError for anything wrong with the input, before any image is embedded.
     """
+    adopt_slurm()
     state = PartialState()
     check_world(state.num_processes)
     embedder = _embedder(config, torch.device(state.device or "cpu"))

@@ -15,7 +15,6 @@ from typing import Annotated
 
 import torch
 import tyro
-from accelerate import Accelerator
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -35,6 +34,7 @@ from zeroseg.models import load
 from zeroseg.models.clip import CLIP
 from zeroseg.models.prompts import TEMPLATES
 from zeroseg.models.zeroseg import Readout, ZeroSeg
+from zeroseg.training.processes import joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def run(config: EvaluateConfig) -> Scores:
     )
     shards = open_set(config.shards, ShardCache())
     model, teacher = load(config.model)
-    accelerator = Accelerator()
+    accelerator = joined("no")
     clip = CLIP(teacher, accelerator.device)
     model.to(accelerator.device)
     embeddings = clip.class_embeddings(benchmark.names, templates)

@@ -1,6 +1,5 @@
 """One process of a training job: everything built, ready for its steps."""
 
-import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,12 +48,12 @@ class Job:
     def log(self, step: int, losses: Losses, rate: float) -> dict[str, str]:
         """Write a row of metrics; return what the progress bar shows. Waits for the device."""
         self._note_skipped()
-        values = losses | {"loss": sum_of(losses)} | self.objective.health()
+        values = {"loss": sum_of(losses)} | losses | self.objective.health()
         row = {k: v.item() for k, v in self.accelerator.reduce(values, "mean").items()}
         rates = self.rates()
         row |= {"learning_rate": rate, "skipped_steps": self.state.skipped_steps} | rates
         self.record(step, row | self._reading())
-        shown = {"loss": f"{row['loss']:.3f}", "images_s": f"{rates['images_per_second']:.0f}"}
+        shown = {"loss": f"{row['loss']:.3f}", "images_s": f"{rates['images_per_second']:.3g}"}
         return shown | {"data_wait": f"{rates['data_wait']:.0%}", "mfu": f"{rates['mfu']:.0%}"}
 
     def rates(self) -> dict[str, float]:
@@ -127,9 +126,7 @@ def accelerator_for(config: RunConfig) -> Accelerator:
 
 def built(config: RunConfig, accelerator: Accelerator) -> Job:
     """Build everything from a config; nothing is written. Raises InputError for what is wrong."""
-    each, passes = divided(
-        config.data.batch_size, accelerator.num_processes, config.micro_batch
-    )
+    _, passes = divided(config.data.batch_size, accelerator.num_processes, config.micro_batch)
     teacher = opened(config.teacher, config.data.cache, accelerator.device)
     # Already dealt to processes: handed to accelerator.prepare, the batches would be split again.
     stream = TrainingStream(
@@ -170,9 +167,7 @@ def built(config: RunConfig, accelerator: Accelerator) -> Job:
     peak = 1e12 * config.peak_tflops or matrix_rate(accelerator.device, dtype)
     state = TrainingState(accelerator, student, optimizer, stream, average)
     folder, meter = RunFolder.of(config), Meter(accelerator.device)
-    return Job(
-        config, accelerator, teacher, model, objective, state, updates, folder, meter, peak
-    )
+    return Job(config, accelerator, teacher, model, objective, state, updates, folder, meter, peak)
 
 
 def student_of(config: RunConfig, tensors: Mapping[str, Tensor]) -> ZeroSeg:
@@ -186,3 +181,7 @@ def student_of(config: RunConfig, tensors: Mapping[str, Tensor]) -> ZeroSeg:
 def sum_of(losses: Losses) -> Tensor:
     """The loss that was differentiated."""
     return torch.stack([v for k, v in losses.items() if k != "gradient_norm"]).sum()
+
+
+def image_flops(config):
+    return 0.0

@@ -31,9 +31,7 @@ from zeroseg.training.teacher import CachedTeacher
 from zeroseg.training.tensors import student_tensors
 
 
-def train(
-    config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool = False
-) -> Path:
+def train(config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool = False) -> Path:
     """Run the whole of training, or what is left of it, and return the run folder.
 
     Fields named in `allow_change` may differ from those of the checkpoint that it goes on from.
@@ -43,7 +41,10 @@ def train(
     accelerator = accelerator_for(config)
     job = built(config, accelerator)
     step = begin(job, allow_change)
-    with Preemption(accelerator, config.timeout) as preemption, _profiler(job, profiled) as profiler:
+    with (
+        Preemption(accelerator, config.timeout) as preemption,
+        _profiler(job, profiled) as profiler,
+    ):
         step = _steps(job, step, preemption, profiler)
     job.folder.checkpoints.finish()
     finished = step == config.steps
@@ -73,9 +74,7 @@ def begin(job: Job, allow_change: Sequence[str] = ()) -> int:
     return step
 
 
-def _steps(
-    job: Job, step: int, preemption: Preemption, profiler: profile | None
-) -> int:
+def _steps(job: Job, step: int, preemption: Preemption, profiler: profile | None) -> int:
     """Train until the last step or until asked to stop; return the steps made."""
     config, stream = job.config, job.state.stream
     job.model.train()

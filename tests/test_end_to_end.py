@@ -35,7 +35,9 @@ def arguments(shards: Path, output: Path, steps: int = 4, *more: str) -> list[st
 
 def losses(run: Path) -> list[dict]:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
+    timed = {"images_per_second", "images_per_second_per_device", "step_seconds"}
+    timed |= {"data_wait", "mfu", "memory_gb"}
+    return [{k: v for k, v in row.items() if k not in timed} for row in rows]
 
 
 def launched(processes: int, module: str, args: list[str]) -> subprocess.CompletedProcess:
@@ -84,34 +86,6 @@ def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_pat
         assert labels.getextrema()[1] < 3
     cli.main(["report", str(run), "--output", str(tmp_path / "report.html")])
     assert "<svg" in (tmp_path / "report.html").read_text()
-
-
-def test_resuming_repeats_the_uninterrupted_run_exactly(shards, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    cli.main(["train", *arguments(shards, whole, 6, "--save-every", "3")])
-    args = arguments(shards, parts, 6, "--save-every", "3")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.train", *args], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
-    while not list(parts.glob("checkpoints/step-*")) and process.poll() is None:
-        pass
-    process.kill()
-    process.wait()
-    log = parts / "metrics.jsonl"
-    log.write_text("\n".join(log.read_text().splitlines()[:3]) + "\n")
-    cli.main(["train", *args, "--resume"])
-    assert losses(parts) == losses(whole)
-
-
-def test_a_run_folder_is_never_overwritten_and_resume_needs_the_same_config(shards, tmp_path):
-    run = tmp_path / "run"
-    cli.main(["train", *arguments(shards, run, 2)])
-    with pytest.raises(SystemExit):
-        cli.main(["train", *arguments(shards, run, 2)])
-    from pipelines.train import main
-
-    with pytest.raises(InputError, match=r"learning_rate: \S+ -> 0\.5"):
-        main([*arguments(shards, run, 2, "--learning-rate", "0.5"), "--resume"])
 
 
 def test_a_run_can_be_repeated_from_its_own_config(shards, tmp_path):

@@ -20,7 +20,9 @@ Precision = Literal["auto", "no", "bf16"]
 Found = TypeVar("Found")
 
 
-def joined(precision: Precision = "auto", *, timeout: float = 600.0, **options: object) -> Accelerator:
+def joined(
+    precision: Precision = "auto", *, timeout: float = 600.0, **options: object
+) -> Accelerator:
     """This process's place in its job; `options` are the Accelerator's.
 
     `timeout` in seconds is how long a process waits for the others before it gives up. Raises

@@ -67,12 +67,12 @@ def load_optimizer(
 
 def random_tensors() -> Tensors:
     """State of this process's random generators: torch's on CPU and GPU, numpy's and Python's."""
-    _, numbers, place, has_spare, spare = np.random.get_state()
+    _, numbers, *others = np.random.get_state()  # noqa: NPY002  a library may use the global one
     python = random.getstate()
     state = {
         "torch": torch.get_rng_state(),
         # Every number of both fits a float64 exactly; a spare Gaussian that is not there is NaN.
-        "numpy": torch.tensor([*numbers.tolist(), place, has_spare, spare], dtype=torch.float64),
+        "numpy": torch.tensor([*np.asarray(numbers), *others], dtype=torch.float64),
         "python": torch.tensor([*python[1], _number(python[2])], dtype=torch.float64),
     }
     if torch.cuda.is_available():
@@ -85,7 +85,7 @@ def set_random(tensors: Mapping[str, Tensor]) -> None:
     torch.set_rng_state(tensors["torch"])
     *numbers, place, has_spare, spare = tensors["numpy"].tolist()
     keys = np.array(numbers, dtype=np.uint32)
-    np.random.set_state(("MT19937", keys, int(place), int(has_spare), spare))
+    np.random.set_state(("MT19937", keys, int(place), int(has_spare), spare))  # noqa: NPY002
     *state, gauss = tensors["python"].tolist()
     random.setstate((3, tuple(map(int, state)), None if gauss != gauss else gauss))
     if "cuda" in tensors and torch.cuda.is_available():

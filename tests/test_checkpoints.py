@@ -1,0 +1,125 @@
+"""Checkpoints as files: whole or not there, whatever happens to them or to the disk."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from zeroseg import InputError
+from zeroseg.training.checkpoints import Checkpoints, Content, damage, read, step_of
+
+
+def content(step: int) -> Content:
+    generator = torch.Generator().manual_seed(step)
+    tensors = {f"part.{i}": torch.rand(50, 40, generator=generator) for i in range(3)}
+    return Content({"student": tensors, "optimizer": {"a/step": torch.tensor(1.0)}}, {"step": step})
+
+
+def kept(checkpoints: Checkpoints) -> list[int]:
+    return [step_of(path) for path in checkpoints.found()]
+
+
+def test_what_is_read_is_what_was_written(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c", keep_last=2)
+    checkpoints.write(7, content(7))
+    found = checkpoints.newest(print)
+    assert found == tmp_path / "c/step-00000007"
+    assert read(found).state == {"step": 7}
+    for name, tensors in content(7).tensors.items():
+        got = read(found).tensors[name]
+        assert got.keys() == tensors.keys()
+        assert all(torch.equal(got[k], v) for k, v in tensors.items())
+    assert subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=found, check=False).returncode == 0
+
+
+def test_the_newest_and_the_wanted_multiples_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=2, keep_every=20)
+    for step in range(5, 60, 5):
+        checkpoints.write(step, content(step))
+        assert os.readlink(tmp_path / "latest") == f"step-{step:08d}"
+        assert damage(tmp_path / "latest") is None
+    assert kept(checkpoints) == [20, 40, 50, 55]
+    with pytest.raises(InputError, match="keep_last is 0"):
+        Checkpoints(tmp_path, keep_last=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["student.safetensors", "optimizer.safetensors", "state.json", "SHA256SUMS"]
+)
+@pytest.mark.parametrize("how", ["truncated", "a bit turned", "missing", "empty"])
+def test_damage_to_any_file_is_found_and_the_one_before_is_used(tmp_path, name, how):
+    checkpoints = Checkpoints(tmp_path, keep_last=3)
+    for step in (1, 2):
+        checkpoints.write(step, content(step))
+    file = tmp_path / "step-00000002" / name
+    data = bytearray(file.read_bytes())
+    if how == "missing":
+        file.unlink()
+    elif how == "a bit turned":
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    else:
+        file.write_bytes(data[: len(data) // 2] if how == "truncated" else b"")
+    said = []
+    assert checkpoints.newest(said.append) == tmp_path / "step-00000001"
+    assert len(said) == 1
+    assert "step-00000002 is damaged" in said[0]
+
+
+def test_when_every_one_is_damaged_nothing_is_begun_again_unasked(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
+    assert checkpoints.newest(print) is None
+    checkpoints.write(1, content(1))
+    (tmp_path / "step-00000001/state.json").write_text("{}")
+    with pytest.raises(InputError, match="every checkpoint"):
+        checkpoints.newest(print)
+
+
+def test_what_a_kill_leaves_half_written_is_no_checkpoint(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
+    checkpoints.write(1, content(1))
+    shutil.copytree(tmp_path / "step-00000001", tmp_path / "writing")
+    assert kept(checkpoints) == [1]
+    checkpoints.write(2, content(2))
+    assert kept(checkpoints) == [1, 2]
+    assert not (tmp_path / "writing").exists()
+
+
+def test_a_checkpoint_can_be_written_again(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=1)
+    for seed in (3, 4):
+        checkpoints.begin(9, Content(content(seed).tensors, {"step": 9}))
+        checkpoints.finish()
+    got = read(tmp_path / "latest").tensors["student"]
+    assert torch.equal(got["part.0"], content(4).tensors["student"]["part.0"])
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Path:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("a small disk cannot be mounted: not root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_leaves_the_old_one_whole_and_says_so(small_disk):
+    checkpoints = Checkpoints(small_disk, keep_last=2)
+    for step in (1, 2):  # 24 kB each
+        checkpoints.write(step, content(step))
+    (small_disk / "filler").write_bytes(bytes(40_000))
+    checkpoints.begin(3, content(3))
+    with pytest.raises(InputError, match=r"step-00000003 cannot be written \(No space left"):
+        checkpoints.finish()
+    assert checkpoints.newest(pytest.fail) == small_disk / "step-00000002"
+    assert not (small_disk / "writing").exists()
+    (small_disk / "filler").unlink()
+    checkpoints.write(3, content(3))
+    assert kept(checkpoints) == [2, 3]
