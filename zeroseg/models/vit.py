@@ -42,10 +42,11 @@ class Blocks(nn.Sequential):
             *(Block(width, num_heads, qkv_bias=True, norm_layer=LayerNorm) for _ in range(depth))
         )
 
-    def forward(self, tokens: Tokens) -> Tokens:
+    def forward(self, input: Tokens) -> Tokens:
         """One block after the other."""
         if not (self.recompute and torch.is_grad_enabled()):
-            return super().forward(tokens)
+            return super().forward(input)
+        tokens = input
         for block in self:
             # A block draws nothing at random, so there is no random state to keep for it.
             tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)
