@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 # Before anything imports torch or accelerate: tests run on the CPU wherever they are, and under a
@@ -24,3 +25,16 @@ def real() -> Path:
     if not (folder / "teacher").is_dir():
         pytest.skip(f"no real photos and teacher at {folder}: set ZEROSEG_REAL")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Path:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("a small disk cannot be mounted: not root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

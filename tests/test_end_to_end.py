@@ -12,7 +12,6 @@ from PIL import Image
 from pipelines import cli, quickstart
 from shards import scenes
 from shards.build import Limits, build
-from zeroseg import InputError
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--model.width", "32", "--model.depth", "1", "--model.num-heads", "2"]

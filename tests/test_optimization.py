@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zeroseg import ViewComposition, ZeroSeg, ZeroSegConfig, ZeroSegPaper
+from zeroseg import CLIPConfig, ViewComposition, ZeroSeg, ZeroSegConfig, ZeroSegPaper
 from zeroseg.data.batch import Batch
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.distillation import Distillation
@@ -62,7 +62,9 @@ def updates(passes=1, terms=None, average=0.0, spoil=None, clip=1.0) -> Updates:
     torch.manual_seed(0)
     accelerator = Accelerator()
     student = ZeroSeg(CONFIG)
-    objective = Distillation(Teacher(None, GRIDS, 16, embedded), terms or ViewComposition(), 8)
+    objective = Distillation(
+        Teacher(CLIPConfig(), GRIDS, 16, embedded), terms or ViewComposition(), 8
+    )
     if spoil is not None:
         objective = Spoilt(objective, *spoil)
     optimizer = torch.optim.AdamW(parameter_groups(student, 0.05), fused=True)
@@ -155,9 +157,9 @@ def test_a_step_reads_nothing_back_from_the_device(terms):
     made = updates(2, terms, average=0.9)
     made(batch(0), 0, 1e-3)
     with NoWaiting():
-        made(batch(1), 1, 1e-3)
+        losses = made(batch(1), 1, 1e-3)
         with pytest.raises(AssertionError, match="waits"):
-            made.skipped()
+            losses["gradient_norm"].item()
 
 
 def test_the_average_of_the_weights_is_the_sum_that_it_should_be():

@@ -8,7 +8,7 @@ from zeroseg.errors import InputError
 def divided(images: int, processes: int, most: int = 0) -> tuple[int, int]:
     """Images of each process in a step of `images` in all, and in how many equal passes it takes them.
 
-    A pass has at most `most` images, 0 for no limit, and more than a third of it, so that an
+    A pass has at most `most` images, 0 for no limit, and more than a quarter of it, so that an
     awkward number does not quietly become hundreds of tiny passes. Raises InputError naming the
     nearest numbers of images that can be divided so.
     """

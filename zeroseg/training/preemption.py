@@ -4,7 +4,7 @@ import os
 import signal
 from datetime import timedelta
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.distributed as dist  # noqa: TID251  Accelerate has no sum that does not wait
@@ -31,7 +31,7 @@ class Preemption:
         self._sum: Any = None
         self._others: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Preemption":
         self._others = {number: signal.signal(number, self._hear) for number in SIGNALS}
         return self
 
