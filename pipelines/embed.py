@@ -36,7 +36,7 @@ from zeroseg.data.storage import exists, join, read_bytes, write_atomically
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.training.embedding import ShardEmbedder, shares
-from zeroseg.training.processes import adopt_slurm, check_world
+from zeroseg.training.processes import place
 from zeroseg.training.teacher import OnlineTeacher, ViewEncoder
 
 
@@ -79,9 +79,7 @@ def embed(config: EmbedConfig) -> Manifest | None:
 
     Raises InputError for anything wrong with the input, before any image is embedded.
     """
-    adopt_slurm()
-    state = PartialState()
-    check_world(state.num_processes)
+    state = place()
     embedder = _embedder(config, torch.device(state.device or "cpu"))
     fingerprint = _fingerprint(embedder)
     if not config.dry_run:
@@ -216,8 +214,8 @@ def read(arguments: Sequence[str]) -> EmbedConfig:
             cache=run.data.cache,
         )
     if "--teacher" in args[:-1]:
-        place = args.index("--teacher")
-        args[place : place + 2] = _teacher_options(args[place + 1])
+        at = args.index("--teacher")
+        args[at : at + 2] = _teacher_options(args[at + 1])
     return tyro.cli(EmbedConfig, args=args, default=default, prog="zeroseg embed")
 
 

@@ -113,6 +113,8 @@ def accelerator_for(config: RunConfig) -> Accelerator:
             log_with=wanted,
             project_dir=config.output,
         )
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"trackers {wanted}: {error}") from error
     if len(accelerator.log_with) < len(set(wanted)):

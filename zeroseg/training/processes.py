@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedType, broadcast_object_list
+from accelerate.utils import DistributedType, broadcast_object_list, parse_flag_from_env
 
 from zeroseg.errors import InputError
 from zeroseg.models.precision import has_fast_bfloat16
@@ -20,21 +20,32 @@ Precision = Literal["auto", "no", "bf16"]
 Found = TypeVar("Found")
 
 
+def place(timeout: float = 600.0) -> PartialState:
+    """This process's place in its job, without more of Accelerate than that.
+
+    `timeout` in seconds is how long a process waits for the others before it gives up. Raises
+    InputError when the job is not as large as it was launched.
+    """
+    adopt_slurm()
+    # Accelerate would wait to be told, and take each process of a machine without GPU for the only one.
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    os.environ["ACCELERATE_USE_CPU"] = str(cpu).lower()
+    state = PartialState(cpu=cpu, timeout=timedelta(seconds=timeout))
+    check_world(state.num_processes)
+    return state
+
+
 def joined(
     precision: Precision = "auto", *, timeout: float = 600.0, **options: object
 ) -> Accelerator:
-    """This process's place in its job; `options` are the Accelerator's.
+    """The same, with all of Accelerate; `options` are the Accelerator's.
 
-    `timeout` in seconds is how long a process waits for the others before it gives up. Raises
-    InputError when the job is not the one that was launched.
+    Raises InputError also when FSDP was asked for and cannot be had.
     """
-    adopt_slurm()
-    state = PartialState(timeout=timedelta(seconds=timeout))
-    device = torch.device(state.device or "cpu")
+    device = torch.device(place(timeout).device or "cpu")
     bf16 = has_fast_bfloat16(device) if precision == "auto" else precision == "bf16"
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", **options)  # type: ignore[arg-type]
-    check_world(accelerator.num_processes)
-    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    sharded = parse_flag_from_env("ACCELERATE_USE_FSDP")
     if sharded != (accelerator.distributed_type == DistributedType.FSDP):
         raise InputError("FSDP was asked for and needs several GPUs: launch with another config")
     if sharded and not accelerator.is_fsdp2:
