@@ -1,21 +1,24 @@
-"""The student's step beside GroupViT's and a plain ViT's of the same size.
+"""The student's step beside GroupViT's and a plain ViT's of the same width.
 
-    uv run --group bench python -m benchmarks.students
+    OMP_NUM_THREADS=1 uv run --group bench python -m benchmarks.students
 
 ViT-S/16 at 224 pixels, random weights, the same images, the same fused AdamW, the mean square of each
 output as a loss: forward, backward and update. All take turns in one process; what counts are the ratios
-of a round. `one shape` is our code in GroupViT's own shape (6, 3 and 3 layers, 64 and 8 segments); `paper`
-is ZeroSeg's (12 layers and a head of 2, 2 and 1, 32 and 8 segments), which computes more.
+of a round. On a CPU processor seconds are counted, which other programs disturb less than wall time.
 
-Operations are of `zeroseg.models.flops`; GroupViT's are torch's count, whose attention is written out and
-hides nothing from it. `a step's operation` is time for each operation, as a ratio to the plain ViT's: what
-grouping costs beyond its arithmetic.
+"GroupViT's layers": 6, 3 and 3 layers, all of them beside segment tokens, as in GroupViT; with its 64 and 8
+segments, which is the same network, or with ZeroSeg's 32 and 8. "ZeroSeg's layers": a trunk of 12 and a
+head of 2, 2 and 1, which computes more. The student's operations are of `zeroseg.models.flops`. Of the
+two others they are torch's count, whose attention is not hidden from it. The last column is time for each
+operation as a ratio to the plain ViT's: what grouping costs beyond its arithmetic.
 """
 
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import timm
 import torch
@@ -25,7 +28,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 from transformers import GroupViTVisionConfig, GroupViTVisionModel
 
-from benchmarks.teacher import seconds
 from zeroseg.models.flops import student_flops
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
@@ -40,14 +42,18 @@ class BenchmarkConfig:
     images: int = 8
     """In a batch."""
     rounds: int = 7
-    precision: str = "auto"
-    """fp32, bf16, or what zeroseg takes on this device."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is what zeroseg takes on this device."""
     device: str = "cpu"
 
 
 PAPER = ZeroSegConfig(width=384, num_heads=6, embed_dim=512, decoder_depth=0, mask_ratio=0.0)
-SHAPE = replace(PAPER, depth=0, head_layers=(6, 3, 3), segment_tokens=(64, 8))
-"""GroupViT's: no layer of the trunk is without segment tokens."""
+SHAPED = replace(PAPER, depth=0, head_layers=(6, 3, 3), segment_tokens=(64, 8))
+STUDENTS = {
+    "GroupViT's layers and segments": SHAPED,
+    "GroupViT's layers, 32 and 8 segments": replace(SHAPED, segment_tokens=(32, 8)),
+    "ZeroSeg's layers": PAPER,
+}
 
 
 @dataclass(frozen=True)
@@ -108,3 +114,47 @@ def step(contestant: Contestant, images: Tensor, bf16: bool) -> Callable[[], Ten
         return loss.detach()
 
     return run
+
+
+def seconds(run: Callable[[], Tensor], device: str) -> float:
+    """How long one step takes; of a CPU, what it worked."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    begun = clock()
+    run().item()
+    return clock() - begun
+
+
+def spread(ratios: list[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}"
+
+
+def main(config: BenchmarkConfig) -> None:
+    """Print the table."""
+    torch.manual_seed(0)
+    auto = has_fast_bfloat16(torch.device(config.device))
+    bf16 = auto if config.precision == "auto" else config.precision == "bf16"
+    images = torch.rand(config.images, 3, 224, 224, device=config.device)
+    contestants = {"GroupViT (transformers)": groupvit(), "plain ViT-S/16 (timm)": plain_vit()}
+    for name, student in STUDENTS.items():
+        contestants[f"zeroseg, {name}"] = ours(student)
+        contestants[f"zeroseg, {name}, 60 % hidden"] = ours(replace(student, mask_ratio=0.6))
+    steps = {name: step(c, images, bf16) for name, c in contestants.items()}
+    for run in steps.values():
+        run()
+    every = tqdm(range(config.rounds), desc="rounds", unit="round")
+    rounds = [{n: seconds(s, config.device) for n, s in steps.items()} for _ in every]
+    first, plain = list(steps)[:2]
+    print("| model | GFLOP forward | seconds an image | GroupViT takes | range | ", end="")
+    print("time for each operation | range |\n|---|---|---|---|---|---|---|")
+    for name, contestant in contestants.items():
+        flops = contestant.flops / contestants[plain].flops
+        each = statistics.median(r[name] for r in rounds) / config.images
+        faster = spread([r[first] / r[name] for r in rounds])
+        overhead = spread([r[name] / r[plain] / flops for r in rounds])
+        print(f"| {name} | {contestant.flops / 1e9:.2f} | {each:.3g} | {faster} | {overhead} |")
+    print(f"\nprecision: {'bf16' if bf16 else 'fp32'}; {torch.get_num_threads()} threads")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(BenchmarkConfig, args=sys.argv[1:]))
