@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import open_clip
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from open_clip.model import CLIPVisionCfg
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from zeroseg.models.prompts import prompts
 
 EMBEDDED = {"zeroseg-scenes": Path(__file__).parent / "scenes_teacher"}
 """Teachers that come with the package."""
+FOLDERS = ("local-dir:", "hf-hub:")
+"""How names of models begin that bring their architecture and weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +64,7 @@ class CLIP(nn.Module):
     def __init__(self, config: CLIPConfig, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.config = config
-        if config.register:
-            _register(config.register)
-        self.name = config.architecture
-        if self.name in EMBEDDED:
-            self.name = f"local-dir:{EMBEDDED[self.name]}"
+        self.name = _name(config)
         model = _load(self.name, config.weights)
         preprocessing = open_clip.get_model_preprocess_cfg(model)
         device = torch.device(device)
@@ -137,6 +136,54 @@ class CLIP(nn.Module):
         return F.normalize(features.float(), dim=1)
 
 
+class ImageTower(NamedTuple):
+    """Shape of a plain ViT that sees one image and makes one embedding of it."""
+
+    image_size: int
+    patch_size: int
+    width: int
+    layers: int
+    mlp_ratio: float
+    embed_dim: int
+
+
+def image_tower(config: CLIPConfig) -> ImageTower | None:
+    """What a teacher's image tower looks like, or None if it is not a plain ViT; reads no weights.
+
+    Raises InputError when the architecture is unknown.
+    """
+    name = _name(config)
+    try:
+        found = open_clip.get_model_config(
+            name if name.startswith(FOLDERS) else name.replace("/", "-")
+        )
+    except OSError as error:  # no such folder, no such model on the hub, no network
+        raise InputError(f"teacher architecture {name!r} cannot be read: {error}") from error
+    if found is None:
+        raise InputError(f"teacher architecture {name!r} is unknown to open_clip")
+    vit = CLIPVisionCfg(**found["vision_cfg"])
+    if vit.timm_model_name or vit.attentional_pool:
+        return None
+    if not (isinstance(vit.layers, int) and isinstance(vit.image_size, int)):
+        return None
+    return ImageTower(
+        vit.image_size,
+        vit.patch_size,
+        vit.width,
+        vit.layers,
+        float(vit.mlp_ratio),
+        found["embed_dim"],
+    )
+
+
+def _name(config: CLIPConfig) -> str:
+    """What open_clip calls it, once it knows a custom architecture."""
+    if config.register:
+        _register(config.register)
+    embedded = EMBEDDED.get(config.architecture)
+    return f"local-dir:{embedded}" if embedded else config.architecture
+
+
 @cache
 def _register(path: str) -> None:
     """Run a file that makes architectures known, once a process."""
@@ -156,7 +203,7 @@ def _digest(tower: nn.Module) -> str:
 
 def _load(name: str, weights: str) -> Any:
     """Build an open_clip model with its weights; never with random ones."""
-    is_folder = name.startswith(("local-dir:", "hf-hub:"))
+    is_folder = name.startswith(FOLDERS)
     known = is_folder or open_clip.get_model_config(name.replace("/", "-")) is not None
     if not known:
         raise InputError(
