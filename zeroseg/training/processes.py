@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedType, broadcast_object_list
+from accelerate.utils import DistributedType, broadcast_object_list, parse_flag_from_env
 
 from zeroseg.errors import InputError
 from zeroseg.models.precision import has_fast_bfloat16
@@ -29,7 +29,9 @@ def joined(
     InputError when the job is not the one that was launched.
     """
     adopt_slurm()
-    state = PartialState(timeout=timedelta(seconds=timeout))
+    # Only the Accelerator reads this flag; the state, made before it, must be told.
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
+    state = PartialState(cpu=on_cpu, timeout=timedelta(seconds=timeout))
     device = torch.device(state.device or "cpu")
     bf16 = has_fast_bfloat16(device) if precision == "auto" else precision == "bf16"
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", **options)  # type: ignore[arg-type]
