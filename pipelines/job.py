@@ -15,6 +15,7 @@ from zeroseg.config import RunConfig
 from zeroseg.data.global_batch import divided
 from zeroseg.data.stream import TrainingStream
 from zeroseg.errors import InputError
+from zeroseg.models.flops import training_flops
 from zeroseg.models.vit import load_trunk
 from zeroseg.models.zeroseg import ZeroSeg
 from zeroseg.training.average import WeightAverage
@@ -25,7 +26,7 @@ from zeroseg.training.optimization import Updates
 from zeroseg.training.processes import joined
 from zeroseg.training.schedule import parameter_groups
 from zeroseg.training.state import TrainingState
-from zeroseg.training.teacher import Teacher, opened
+from zeroseg.training.teacher import OnlineTeacher, Teacher, opened
 
 
 @dataclass
@@ -54,12 +55,13 @@ class Job:
         row |= {"learning_rate": rate, "skipped_steps": self.state.skipped_steps} | rates
         self.record(step, row | self._reading())
         shown = {"loss": f"{row['loss']:.3f}", "images_s": f"{rates['images_per_second']:.3g}"}
-        return shown | {"data_wait": f"{rates['data_wait']:.0%}", "mfu": f"{rates['mfu']:.0%}"}
+        return shown | {k: f"{rates[k]:.0%}" for k in ("data_wait", "mfu") if k in rates}
 
     def rates(self) -> dict[str, float]:
         """Speed since the last call."""
         images, processes = self.config.data.batch_size, self.accelerator.num_processes
-        return self.meter.rates(images, processes, image_flops(self.config), self.peak)
+        flops = image_flops(self.config, sum(grid * grid for grid in self.teacher.grids))
+        return self.meter.rates(images, processes, flops, self.peak)
 
     def record(self, step: int, row: Mapping[str, float]) -> None:
         """Append a row to metrics.jsonl and to the trackers."""
@@ -185,5 +187,8 @@ def sum_of(losses: Losses) -> Tensor:
     return torch.stack([v for k, v in losses.items() if k != "gradient_norm"]).sum()
 
 
-def image_flops(config):
-    return 0.0
+def image_flops(config: RunConfig, views: int) -> float | None:
+    """An image's share of a step, with its views if they are embedded in it; None if not known."""
+    if isinstance(config.teacher, OnlineTeacher):
+        return training_flops(config.model, config.teacher.clip, views)
+    return training_flops(config.model)

@@ -42,6 +42,7 @@ def _lines(job: Job, rates: dict[str, float], losses: dict[str, float]) -> list[
         name: sum(p.numel() for p in child.parameters())
         for name, child in job.state.student.named_children()
     }
+    mfu = f"{rates['mfu']:.1%}" if "mfu" in rates else "not known,"
     return [
         "",
         f"parameters   {sum(sizes.values()) / 1e6:.2f} M: "
@@ -51,7 +52,7 @@ def _lines(job: Job, rates: dict[str, float], losses: dict[str, float]) -> list[
         f"data         {len(plan.order(0))} images, {epochs:.1f} epochs",
         f"speed        {rates['images_per_second']:.1f} images/s, "
         f"{rates['images_per_second_per_device']:.1f} a process, {rates['data_wait']:.0%} of it waiting for data",
-        f"MFU          {rates['mfu']:.1%} of {job.peak / 1e12:.3g} TFLOP/s",
+        f"MFU          {mfu} of {job.peak / 1e12:.3g} TFLOP/s",
         f"memory       {rates['memory_gb']:.2f} GB a process",
         f"end          {left} after the start, {datetime.now() + left:%Y-%m-%d %H:%M} if it started now",
         "losses       " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()),

@@ -131,7 +131,6 @@ def _export(job: Job) -> None:
             save(student_of(job.config, tensors), job.config.output / name, job.teacher.clip)
 
 
-@record
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -152,4 +151,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    command(["train", *sys.argv[1:]])
+    record(command)(["train", *sys.argv[1:]])  # torchrun's summary then names the traceback

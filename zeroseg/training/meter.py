@@ -26,20 +26,23 @@ class Meter:
         self._waited += time.perf_counter() - begun
         self._steps += 1
 
-    def rates(self, images: int, processes: int, flops: float, peak: float) -> dict[str, float]:
+    def rates(
+        self, images: int, processes: int, flops: float | None, peak: float
+    ) -> dict[str, float]:
         """Figures since the last call; call when the device has finished its work.
 
-        `images` of a step over all processes, `flops` for one image, `peak` of one device in FLOP/s.
+        `images` of a step over all processes, `flops` for one image, `peak` of one device in FLOP/s;
+        without `flops` no MFU.
         """
         seconds = (time.perf_counter() - self._since) / max(1, self._steps)
         waited = self._waited / max(1, self._steps)
         self._start()
-        return {
+        share = {} if flops is None else {"mfu": images / processes * flops / seconds / peak}
+        return share | {
             "images_per_second": images / seconds,
             "images_per_second_per_device": images / seconds / processes,
             "step_seconds": seconds,
             "data_wait": waited / seconds,
-            "mfu": images / processes * flops / seconds / peak,
             "memory_gb": memory(self.device) / 1e9,
         }
 
