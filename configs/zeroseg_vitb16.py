@@ -3,7 +3,7 @@
     accelerate launch --config_file configs/accelerate/node.yaml -m pipelines.train \\
         configs/zeroseg_vitb16.py --data.shards data/imagenet
 
-Batch 4096 in all: 512 a process on 8 processes. The paper reports 84 V100-hours with embeddings
+The batch of 4096 is over all processes: 512 each on 8 GPUs. The paper reports 84 V100-hours with embeddings
 computed beforehand, and 40.8 / 20.4 / 20.2 mIoU on VOC, Context and COCO. Not run by us: nothing
 here says that this file reaches them. Field docstrings say which values are ours.
 """
@@ -17,7 +17,7 @@ STEPS_PER_EPOCH = 1_281_167 // 4096
 config = RunConfig(
     model=ZeroSegConfig(),
     teacher=OnlineTeacher(clip=CLIPConfig(architecture="ViT-L-14", weights="openai")),
-    data=DataConfig(shards="data/imagenet", batch_size=512, workers=8, shuffle=5000),
+    data=DataConfig(shards="data/imagenet", batch_size=4096, workers=8, shuffle=5000),
     objective=ZeroSegPaper(),
     steps=80 * STEPS_PER_EPOCH,
     warmup=20 * STEPS_PER_EPOCH,

@@ -87,6 +87,50 @@ def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_pat
     assert "<svg" in (tmp_path / "report.html").read_text()
 
 
+def test_a_rehearsal_says_what_to_expect_and_writes_nothing(shards, tmp_path, capsys):
+    run = tmp_path / "run"
+    cli.main(["train", *arguments(shards, run, 600, "--micro-batch", "2"), "--dry-run"])
+    said = capsys.readouterr().out
+    assert json.loads(said[: said.index("\n}") + 2])["steps"] == 600
+    assert re.search(r"parameters +0\.\d+ M: trunk", said)
+    assert "4 images = 1 processes x 2 images x 2 passes" in said
+    assert "48 images, 50.0 epochs" in said
+    for what in ("images/s", "MFU", "GB a process", "if it started now", "gradient_norm"):
+        assert what in said
+    assert not run.exists()
+
+
+def test_a_compiled_profiled_run_writes_its_trace_and_an_ordinary_model(shards, tmp_path):
+    run = tmp_path / "run"
+    more = ["--compile", "--activation-checkpointing", "--ema-decay", "0.5", "--profile"]
+    cli.main(["train", *arguments(shards, run, 6, *more)])
+    trace = json.loads((run / "profile/trace-0.json").read_text())
+    assert any("attention" in event.get("name", "") for event in trace["traceEvents"])
+    words = ["--classes", "red ball, grass", "--output", str(tmp_path / "out")]
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64), "red").save(photo)
+    cli.main(["segment", str(run / "model-ema"), str(photo), *words])
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (["--trackers", "wandb"], "uv sync --extra wandb"),
+        (["--trackers", "nonsense"], "nonsense"),
+        (["--keep-last", "0"], "keep_last is 0"),
+        (["--layer-decay", "1.5"], "layer_decay is 1.5"),
+        (["--ema-decay", "1.0"], "ema_decay is 1.0"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_an_error_before_training(
+    shards, tmp_path, capsys, option, says
+):
+    with pytest.raises(SystemExit):
+        cli.main(["train", *arguments(shards, tmp_path / "run", 2, *option)])
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_can_be_repeated_from_its_own_config(shards, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     cli.main(["train", *arguments(shards, first, 3)])

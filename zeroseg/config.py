@@ -76,6 +76,16 @@ class RunConfig:
     seed: int = 0
     output: Path = Path("runs/train")
 
+    def __post_init__(self) -> None:
+        whole = ("steps", "log_every", "save_every", "keep_last")
+        wrong = [f"{name} is {getattr(self, name)}" for name in whole if getattr(self, name) < 1]
+        wrong += [f"layer_decay is {self.layer_decay}"] * (not 0 < self.layer_decay <= 1)
+        wrong += [f"ema_decay is {self.ema_decay}"] * (not 0 <= self.ema_decay < 1)
+        if wrong:
+            raise InputError(
+                f"{', '.join(wrong)}: counts start at 1, layer_decay lies in (0, 1], ema_decay in [0, 1)"
+            )
+
 
 def read_config(arguments: Sequence[str]) -> RunConfig:
     """Read `configs/x.py --field value ...` or a run's `config.json`; options override the file.
