@@ -25,7 +25,7 @@ from tqdm import tqdm
 from configs.quickstart import config as STUDENT
 from configs.quickstart import teacher as TEACHER
 from pipelines.embed import EmbedConfig, embed
-from pipelines.evaluate import examples, write_scores
+from pipelines.evaluate import write_examples, write_scores
 from pipelines.report import markdown, report
 from pipelines.train import accelerator_for, checkpoints, train
 from shards import scenes
@@ -223,12 +223,10 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
         rows.setdefault(name, []).append(examination.write(name, segmenter, run))
     for seed, model in models.items():
-        picture = (model, Student(model, "combined"), examination.test, SCENES)
-        embeddings, place = (
-            examination.embeddings[SCENES.name],
-            config.output / f"student-{seed}" / "examples",
-        )
-        examples(*picture, embeddings, PROTOCOL, place / SCENES.name, 10)
+        place = config.output / f"student-{seed}" / "examples" / SCENES.name
+        embeddings = examination.embeddings[SCENES.name]
+        student = Student(model, "combined")
+        write_examples(place, student, examination.test, SCENES, embeddings, PROTOCOL, 10)
     runs = [config.output / f"student-{seed}" for seed in models] + [
         config.output / "without-training"
     ]
