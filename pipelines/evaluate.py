@@ -6,6 +6,7 @@
 """
 
 import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import tyro
 from jaxtyping import Float
 from PIL import Image
@@ -21,19 +21,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.benchmarks import BENCHMARKS, IGNORE, Benchmark
+from zeroseg.data.benchmarks import Benchmark, benchmark_named
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import open_set
-from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate, mapped_labels
-from zeroseg.evaluation.inference import label_map, slide
-from zeroseg.evaluation.pictures import coloured, pixels, side_by_side, with_legend
+from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate
+from zeroseg.evaluation.examples import examples
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models import load
 from zeroseg.models.clip import CLIP
-from zeroseg.models.prompts import TEMPLATES
-from zeroseg.models.zeroseg import Readout, ZeroSeg
+from zeroseg.models.prompts import templates_named
+from zeroseg.models.zeroseg import Readout
 from zeroseg.training.processes import joined
 
 
@@ -54,53 +52,20 @@ class EvaluateConfig:
     """Pictures kept for the report."""
 
 
-def benchmark_named(name: str) -> Benchmark:
-    """Look a benchmark up. Raises InputError naming those that exist."""
-    if name not in BENCHMARKS:
-        raise InputError(f"benchmark {name!r} is unknown: choose one of {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name]
-
-
-def templates_named(name: str) -> tuple[str, ...]:
-    """Look prompt templates up. Raises InputError naming those that exist."""
-    if name not in TEMPLATES:
-        raise InputError(f"templates {name!r} are unknown: choose one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[name]
-
-
-def examples(
-    model: ZeroSeg,
+def write_examples(
+    folder: Path,
     segmenter: Student,
     batches: Iterable[Batch],
     benchmark: Benchmark,
     class_embeddings: Float[Tensor, "class embed"],
     protocol: Protocol,
-    folder: Path,
     count: int,
 ) -> None:
-    """Write rows of pictures: image, truth, prediction, the student's segments."""
+    """Write the first rows of `examples`, a file each."""
     folder.mkdir(parents=True, exist_ok=True)
-    device = class_embeddings.device
-    singles = ((b.to(device), i) for b in batches if b.keys for i in range(len(b.keys)))
-    for _, (batch, i) in zip(range(count), singles, strict=False):
-        image, labels = batch.pixels[i : i + 1], batch.labels
-        assert labels is not None
-        truth = mapped_labels(labels[i], benchmark, batch.keys)
-        scores = slide(segmenter, image, class_embeddings, protocol.window, protocol.stride)
-        shape = (truth.shape[0], truth.shape[1])
-        prediction = label_map(scores, shape, protocol.background_threshold)[0]
-        with torch.no_grad():
-            assignment = model.segment(image).assignment
-        rows = image.shape[2] // model.config.patch_size
-        owners = label_map(assignment.unflatten(2, (rows, -1)), shape, None)[0]
-        present = sorted({*truth.unique().tolist(), *prediction.unique().tolist()} - {IGNORE})
-        row = side_by_side(
-            [pixels(image[0]), coloured(truth), coloured(prediction), coloured(owners)]
-        )
-        legend = {c: benchmark.classes[c] for c in present}
-        Image.fromarray(with_legend(row, legend)).save(
-            folder / f"{batch.keys[i]}.png".replace("/", "_")
-        )
+    rows = examples(segmenter, batches, benchmark, class_embeddings, protocol)
+    for key, row in itertools.islice(rows, count):
+        Image.fromarray(row).save(folder / f"{key}.png".replace("/", "_"))
 
 
 def write_scores(folder: Path, name: str, scores: Scores, protocol: Protocol) -> None:
@@ -148,14 +113,13 @@ def run(config: EvaluateConfig) -> Scores:
         folder = config.model.parent if config.model.name == "model" else config.model
         write_scores(folder / "results", f"student {config.readout}", scores, config.protocol)
         place = folder / "examples" / benchmark.name
-        examples(
-            model,
+        write_examples(
+            place,
             segmenter,
             batches(0, 1),
             benchmark,
             embeddings,
             config.protocol,
-            place,
             config.examples,
         )
         print(f"{benchmark.name}: mIoU {100 * scores.miou:.1f} over {scores.images} images")

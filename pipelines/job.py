@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import TensorBoardTracker
 from accelerate.utils import gather_object, set_seed
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -15,10 +17,12 @@ from zeroseg.config import RunConfig
 from zeroseg.data.global_batch import divided
 from zeroseg.data.stream import TrainingStream
 from zeroseg.errors import InputError
+from zeroseg.evaluation.watching import Watcher
 from zeroseg.models.flops import training_flops
 from zeroseg.models.vit import load_trunk
 from zeroseg.models.zeroseg import ZeroSeg
 from zeroseg.training.average import WeightAverage
+from zeroseg.training.checkpoints import named
 from zeroseg.training.distillation import Distillation
 from zeroseg.training.meter import Meter, matrix_rate
 from zeroseg.training.objectives import Losses
@@ -27,6 +31,7 @@ from zeroseg.training.processes import joined
 from zeroseg.training.schedule import parameter_groups
 from zeroseg.training.state import TrainingState
 from zeroseg.training.teacher import OnlineTeacher, Teacher, opened
+from zeroseg.training.tensors import student_tensors
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Job:
     meter: Meter
     peak: float
     """FLOP/s of one device."""
+    watcher: Watcher | None = None
 
     def log(self, step: int, losses: Losses, rate: float) -> dict[str, str]:
         """Write a row of metrics; return what the progress bar shows. Waits for the device."""
@@ -68,6 +74,23 @@ class Job:
         self.accelerator.log({k: v for k, v in row.items() if v == v}, step=step)
         if self.accelerator.is_main_process:
             self.folder.add("metrics.jsonl", {"step": step} | dict(row))
+
+    def watch(self, watcher: Watcher, step: int) -> None:
+        """Score the student, by its averaged weights if there are any, and draw what it says."""
+        average = self.state.average
+        tensors = average.tensors() if average else student_tensors(self.state.student)
+        student = student_of(self.config, tensors).to(self.accelerator.device)
+        self.record(step, watcher.scores(student))
+        if self.accelerator.is_main_process:
+            picture = watcher.pictures(student)
+            folder = self.config.output / "watch"
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(picture).save(folder / f"{named(step)}.png")
+            for tracker in self.accelerator.trackers:
+                if isinstance(tracker, TensorBoardTracker):
+                    shown = {"watch": picture[None]}
+                    tracker.log_images(shown, step=step, dataformats="NHWC")
+        self.meter.restart()
 
     def checkpoint(self, step: int) -> None:
         """Take a copy of everything; it is written while training goes on."""
@@ -157,6 +180,9 @@ def built(config: RunConfig, accelerator: Accelerator) -> Job:
     groups = parameter_groups(student, config.weight_decay, config.layer_decay)
     optimizer = torch.optim.AdamW(groups, betas=config.betas, fused=True)
     model, optimizer = accelerator.prepare(student, optimizer)
+    watcher = None
+    if config.watch is not None:
+        watcher = Watcher(config.watch, teacher.clip, config.model, accelerator)
     average = WeightAverage(student, config.ema_decay) if config.ema_decay else None
     updates = Updates(
         accelerator,
@@ -171,7 +197,9 @@ def built(config: RunConfig, accelerator: Accelerator) -> Job:
     peak = 1e12 * config.peak_tflops or matrix_rate(accelerator.device, dtype)
     state = TrainingState(accelerator, student, optimizer, stream, average)
     folder, meter = RunFolder.of(config), Meter(accelerator.device)
-    return Job(config, accelerator, teacher, model, objective, state, updates, folder, meter, peak)
+    return Job(
+        config, accelerator, teacher, model, objective, state, updates, folder, meter, peak, watcher
+    )
 
 
 def student_of(config: RunConfig, tensors: Mapping[str, Tensor]) -> ZeroSeg:

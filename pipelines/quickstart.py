@@ -25,7 +25,7 @@ from tqdm import tqdm
 from configs.quickstart import config as STUDENT
 from configs.quickstart import teacher as TEACHER
 from pipelines.embed import EmbedConfig, embed
-from pipelines.evaluate import examples, write_scores
+from pipelines.evaluate import write_examples, write_scores
 from pipelines.job import accelerator_for
 from pipelines.report import markdown, report
 from pipelines.train import train
@@ -40,6 +40,7 @@ from zeroseg.data.shard_set import open_set
 from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate, sweep
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student
+from zeroseg.evaluation.watching import Watch
 from zeroseg.models import load
 from zeroseg.models.clip import CLIP
 from zeroseg.models.prompts import TEMPLATES
@@ -177,14 +178,22 @@ def write_embeddings(shards: Path, teacher: OnlineTeacher) -> CachedTeacher:
 
 def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) -> RunConfig:
     """The training run of one seed."""
-    shards = f"{config.output}/shards/train"
+    shards = f"{config.output}/shards"
+    watch = Watch(
+        shards=f"{shards}/val",
+        benchmark=SCENES.name,
+        every=max(1, config.steps // 4),
+        readout="combined",
+        protocol=PROTOCOL,
+    )
     return dataclasses.replace(
         STUDENT,
         seed=seed,
         teacher=teacher,
         steps=config.steps,
         save_every=max(1, config.steps // 4),
-        data=dataclasses.replace(STUDENT.data, shards=shards),
+        data=dataclasses.replace(STUDENT.data, shards=f"{shards}/train"),
+        watch=watch,
         output=config.output / f"student-{seed}",
     )
 
@@ -221,12 +230,10 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
         rows.setdefault(name, []).append(examination.write(name, segmenter, run))
     for seed, model in models.items():
-        picture = (model, Student(model, "combined"), examination.test, SCENES)
-        embeddings, place = (
-            examination.embeddings[SCENES.name],
-            config.output / f"student-{seed}" / "examples",
-        )
-        examples(*picture, embeddings, PROTOCOL, place / SCENES.name, 10)
+        place = config.output / f"student-{seed}" / "examples" / SCENES.name
+        embeddings = examination.embeddings[SCENES.name]
+        student = Student(model, "combined")
+        write_examples(place, student, examination.test, SCENES, embeddings, PROTOCOL, 10)
     runs = [config.output / f"student-{seed}" for seed in models] + [
         config.output / "without-training"
     ]

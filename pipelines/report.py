@@ -1,39 +1,25 @@
-"""One self-contained HTML page: loss curves, scores, per-class bars, pictures.
+"""One self-contained HTML page: curves of training, scores, per-class bars, pictures.
 
 zeroseg report runs/a runs/b --output report.html
 """
 
 import base64
-import io
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import jinja2
-import matplotlib
 import tyro
 
+from pipelines.curves import Row, curves
 from zeroseg.errors import InputError
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 COLUMNS = ("miou", "seen_miou", "unseen_miou", "hiou")
-HEALTH = ("segments_used", "largest_share", "assignment_entropy")
-APART = (
-    *HEALTH,
-    "step",
-    "learning_rate",
-    "images_per_second",
-    "epoch",
-    "left_out",
-    "lost",
-    "gradient_norm",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,30 +36,19 @@ def results_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(p.read_text()) for p in sorted((run / "results").glob("*.json"))]
 
 
-def metrics_of(run: Path) -> list[dict[str, float]]:
-    """The rows of a run's metrics.jsonl."""
-    file = run / "metrics.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+def metrics_of(run: Path) -> list[Row]:
+    """The rows of a run's metrics.jsonl; a line that a crash cut short is left out."""
+    file, rows = run / "metrics.jsonl", []
+    for line in file.read_text().splitlines() if file.is_file() else ():
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
 
 
-def curves(rows: Sequence[dict[str, float]]) -> str:
-    """Losses beside the health of the grouping, as inline SVG."""
-    names = [k for k in rows[-1] if k not in APART and not k.startswith("lost/")]
-    steps = [row["step"] for row in rows]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
-    for name in names:
-        left.plot(steps, [row.get(name) for row in rows], label=name)
-    for name in HEALTH:
-        if name in rows[-1]:
-            right.plot(steps, [row.get(name) for row in rows], label=name)
-    left.set(title="weighted losses", xlabel="step", yscale="log")
-    right.set(title="grouping: a collapse shows here", xlabel="step")
-    for axes in (left, right):
-        axes.legend(fontsize=8)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
-    plt.close(figure)
-    return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
+def watched_of(run: Path) -> list[Path]:
+    """The first and the last picture that training drew."""
+    pictures = sorted((run / "watch").glob("step-*.png"))
+    return pictures[:1] + pictures[1:][-1:]
 
 
 def table(runs: Sequence[Path]) -> tuple[list[str], list[tuple[str, list[float | None]]]]:
@@ -116,7 +91,8 @@ def report(runs: Sequence[Path], output: Path) -> Path:
         pages.append(
             {
                 "name": run.name,
-                "curves": curves(rows) if rows else "",
+                "curves": curves(rows),
+                "watched": [_embedded(p) for p in watched_of(run)],
                 "results": [r for r in results if r["name"].startswith("student")],
                 "examples": [_embedded(p) for p in sorted((run / "examples").glob("*/*.png"))],
                 "config": (run / "config.json").read_text()

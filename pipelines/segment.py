@@ -17,7 +17,6 @@ import tyro
 from accelerate import Accelerator
 from PIL import Image
 
-from pipelines.evaluate import templates_named
 from zeroseg.data.benchmarks import Benchmark
 from zeroseg.data.images import decode_image, resized, short_side_size
 from zeroseg.errors import InputError
@@ -27,6 +26,7 @@ from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models import load
 from zeroseg.models.clip import CLIP
+from zeroseg.models.prompts import templates_named
 from zeroseg.models.zeroseg import Readout
 
 

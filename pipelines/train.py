@@ -98,6 +98,8 @@ def _steps(job: Job, step: int, preemption: Preemption, profiler: profile | None
         last = stopping or step == config.steps
         if step % config.log_every == 0 or last:
             bar.set_postfix(job.log(step, losses, rate))
+        if job.watcher is not None and (step % job.watcher.config.every == 0 or last):
+            job.watch(job.watcher, step)
         if step % config.save_every == 0 or last:
             job.checkpoint(step)
         if stopping:

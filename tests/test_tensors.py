@@ -1,3 +1,4 @@
+# ruff: noqa: NPY002, TID251  the global generators and real parts are what is tested
 """What is remembered is all there is, and comes back as it was, also from parts."""
 
 import random

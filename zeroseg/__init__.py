@@ -6,6 +6,7 @@ from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate
+from zeroseg.evaluation.watching import Watch
 from zeroseg.models import load, save
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
@@ -26,6 +27,7 @@ __all__ = [
     "RunConfig",
     "Scores",
     "ViewComposition",
+    "Watch",
     "ZeroSeg",
     "ZeroSegConfig",
     "ZeroSegPaper",

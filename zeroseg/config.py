@@ -14,6 +14,7 @@ import tyro
 
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
+from zeroseg.evaluation.watching import Watch
 from zeroseg.models.vit import TrunkWeights
 from zeroseg.models.zeroseg import ZeroSegConfig
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
@@ -31,6 +32,8 @@ class RunConfig:
     objective: ZeroSegPaper | ViewComposition
     start: TrunkWeights | None = None
     """Weights the trunk starts from; none is from scratch."""
+    watch: Watch | None = None
+    """Images that the student is scored on while it trains; none watches nothing."""
     steps: int
     warmup: int = 0
     """Steps of linear warm-up of the learning rate."""

@@ -120,3 +120,10 @@ COCO_THINGS = Benchmark(
 """The same 80 things without background, on the same shards: background pixels are ignored."""
 
 BENCHMARKS = {b.name: b for b in (SCENES, SCENES_OBJECTS, VOC21, VOC20, COCO_OBJECT, COCO_THINGS)}
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """Look a benchmark up. Raises InputError naming those that exist."""
+    if name not in BENCHMARKS:
+        raise InputError(f"benchmark {name!r} is unknown: choose one of {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]

@@ -36,15 +36,17 @@ def evaluation_batches(
     batch_size: int,
     rank: int = 0,
     world_size: int = 1,
+    images: int | None = None,
 ) -> Iterator[Batch]:
     """Every labelled image of this process's share once; neighbours of one size share a batch.
 
-    Shares are contiguous and equal to one image. Samples that cannot be had are named in `lost`.
+    Shares are contiguous and equal to one image, of all images or of the first `images`. Samples that cannot be had are named in `lost`.
     """
     reader = ShardReader(shards, ShardCache())
     decode = partial(evaluation_sample, short_side=short_side, multiple=multiple)
     everything = ((s, n) for s, count in enumerate(shards.counts) for n in range(count))
-    start, stop = (shards.samples * r // world_size for r in (rank, rank + 1))
+    count = shards.samples if images is None else min(images, shards.samples)
+    start, stop = (count * r // world_size for r in (rank, rank + 1))
     mine = itertools.islice(everything, start, stop)
     singles = (load_batch(reader, [sample], decode) for sample in mine)
     for _, same in itertools.groupby(singles, key=_kind):

@@ -81,6 +81,16 @@ def mapped_labels(
     return table[labels]
 
 
+def check_thresholds(benchmark: Benchmark, thresholds: Sequence[float | None]) -> None:
+    """Raises InputError when there is background and no threshold for it, or the other way round."""
+    if benchmark.background == (None in thresholds):
+        wanted = "set" if benchmark.background else "leave out"
+        raise InputError(
+            f"benchmark {benchmark.name!r} has {'a' if benchmark.background else 'no'} background "
+            f"class: {wanted} the background threshold"
+        )
+
+
 def evaluate(
     segmenter: Segmenter,
     batches: Iterable[Batch],
@@ -110,12 +120,7 @@ def sweep(
     thresholds: Sequence[float | None],
 ) -> list[Scores]:
     """Score a segmenter once per background threshold, predicting each image once."""
-    if benchmark.background == (None in thresholds):
-        wanted = "set" if benchmark.background else "leave out"
-        raise InputError(
-            f"benchmark {benchmark.name!r} has {'a' if benchmark.background else 'no'} background "
-            f"class: {wanted} the background threshold"
-        )
+    check_thresholds(benchmark, thresholds)
     size = len(benchmark.classes)
     confusions = torch.zeros(
         len(thresholds), size, size, dtype=torch.long, device=accelerator.device

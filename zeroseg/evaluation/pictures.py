@@ -58,6 +58,17 @@ def side_by_side(pictures: Sequence[Picture], height: int = 224, gap: int = 6) -
     return np.concatenate(parts[:-1], axis=1)
 
 
+def stacked(pictures: Sequence[Picture], gap: int = 6) -> Picture:
+    """Pictures below each other, white between them and beside the narrower ones."""
+    width = max(p.shape[1] for p in pictures)
+    sheet = np.full((sum(len(p) + gap for p in pictures) - gap, width, 3), 255, np.uint8)
+    top = 0
+    for picture in pictures:
+        sheet[top : top + len(picture), : picture.shape[1]] = picture
+        top += len(picture) + gap
+    return sheet
+
+
 def with_legend(picture: Picture, names: dict[int, str], entry_height: int = 22) -> Picture:
     """Write coloured class names below a picture, in as many lines as its width needs."""
     font = ImageFont.load_default(13)

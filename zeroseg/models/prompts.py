@@ -11,6 +11,13 @@ BARE = ("a photo of a {}.", "a photo of {}.", "{}")
 TEMPLATES = {"simple": SIMPLE, "bare": BARE}
 
 
+def templates_named(name: str) -> tuple[str, ...]:
+    """Look prompt templates up. Raises InputError naming those that exist."""
+    if name not in TEMPLATES:
+        raise InputError(f"templates {name!r} are unknown: choose one of {', '.join(TEMPLATES)}")
+    return TEMPLATES[name]
+
+
 def prompts(name: str, templates: tuple[str, ...]) -> list[str]:
     """Sentences for one class; commas in the name separate synonyms, each gets every template."""
     synonyms = [part.strip() for part in name.split(",") if part.strip()]

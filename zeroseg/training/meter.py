@@ -13,9 +13,10 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._start()
+        self.restart()
 
-    def _start(self) -> None:
+    def restart(self) -> None:
+        """Begin to measure anew."""
         self._since, self._waited, self._steps = time.perf_counter(), 0.0, 0
 
     @contextmanager
@@ -36,7 +37,7 @@ class Meter:
         """
         seconds = (time.perf_counter() - self._since) / max(1, self._steps)
         waited = self._waited / max(1, self._steps)
-        self._start()
+        self.restart()
         share = {} if flops is None else {"mfu": images / processes * flops / seconds / peak}
         return share | {
             "images_per_second": images / seconds,

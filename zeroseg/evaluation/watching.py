@@ -1,0 +1,168 @@
+"""Scores and pictures of a student while it trains, on a few labelled images (ours).
+
+Nothing of it reaches the training: no random number is drawn, and the student is left as it was.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+
+from zeroseg.data.batch import Batch
+from zeroseg.data.benchmarks import benchmark_named
+from zeroseg.data.evaluation import evaluation_batches
+from zeroseg.data.shard_cache import ShardCache
+from zeroseg.data.shard_set import ShardSet, open_set
+from zeroseg.errors import InputError
+from zeroseg.evaluation.evaluate import Protocol, check_thresholds, evaluate, mapped_labels
+from zeroseg.evaluation.examples import examples
+from zeroseg.evaluation.pictures import Picture, stacked
+from zeroseg.evaluation.segmenters import Student
+from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.prompts import templates_named
+from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
+
+WATCHED = ("miou", "seen_miou", "unseen_miou", "pixel_accuracy")
+"""Fields of `Scores`."""
+BATCH_SIZE = 16
+"""Images of one size that are predicted at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What is watched while training, and how often."""
+
+    shards: str
+    """Labelled shards; those of a validation split."""
+    benchmark: str
+    """A name in `zeroseg.BENCHMARKS`."""
+    every: int
+    """Steps."""
+    images: int = 64
+    """Ours: only the first so many are used."""
+    readout: Readout = "segments"
+    protocol: Protocol = field(default_factory=Protocol)
+    pictures: int = 4
+    """Rows of the picture."""
+
+    def __post_init__(self) -> None:
+        for name in ("every", "images", "pictures"):
+            if getattr(self, name) < 1:
+                raise InputError(f"watch.{name} is {getattr(self, name)}: it must be at least 1")
+
+
+class Watcher:
+    """Scores and draws a student on the same images whenever it is asked.
+
+    Images are read and classes embedded here, once. Raises InputError when a name is unknown, the
+    readout, window or background threshold does not fit, or an image or its label map cannot be had.
+    """
+
+    def __init__(
+        self, config: Watch, clip: CLIPConfig, student: ZeroSegConfig, accelerator: Accelerator
+    ) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.benchmark = benchmark_named(config.benchmark)
+        templates = templates_named(config.protocol.templates)
+        check_thresholds(self.benchmark, [config.protocol.background_threshold])
+        _check_fit(config, student)
+        shards = open_set(config.shards, ShardCache())
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        self._batches = self._read(shards, student, config.images, rank, processes)
+        self._shown: list[Batch] = []
+        if accelerator.is_main_process:  # whose own share may be fewer
+            self._shown = self._read(shards, student, min(config.pictures, config.images), 0, 1)
+        # open_clip draws the weights that it is about to replace; the towers are not kept.
+        with torch.random.fork_rng(devices=[]):
+            teacher = CLIP(clip, accelerator.device)
+        self._class_embeddings = teacher.class_embeddings(self.benchmark.names, templates)
+
+    def _read(
+        self,
+        shards: ShardSet,
+        student: ZeroSegConfig,
+        images: int,
+        rank: int,
+        world_size: int,
+    ) -> list[Batch]:
+        batches = evaluation_batches(
+            shards,
+            short_side=self.config.protocol.short_side,
+            multiple=student.patch_size,
+            batch_size=BATCH_SIZE,
+            rank=rank,
+            world_size=world_size,
+            images=images,
+        )
+        kept = list(batches)
+        for batch in kept:
+            if batch.lost:
+                raise InputError(
+                    f"watch.shards: {batch.lost[0]}: every watched image needs a label map, "
+                    "run `zeroseg shards check`"
+                )
+            if batch.labels is not None:
+                mapped_labels(batch.labels, self.benchmark, batch.keys)
+        return kept
+
+    def scores(self, model: ZeroSeg) -> dict[str, float]:
+        """`watch/miou` and others, shares in [0, 1]; every process calls it and gets the same.
+
+        A score that these images do not have, as no class of it occurs, is left out.
+        """
+        with _answering(model):
+            scores = evaluate(
+                self._segmenter(model),
+                self._batches,
+                self.benchmark,
+                self._class_embeddings,
+                self.config.protocol,
+                self.accelerator,
+            )
+        found = {name: getattr(scores, name) for name in WATCHED}
+        return {f"watch/{k}": v for k, v in found.items() if v is not None and not math.isnan(v)}
+
+    def pictures(self, model: ZeroSeg) -> Picture:
+        """A row for each of the first images: image, truth, prediction, segments.
+
+        On the main process only.
+        """
+        with _answering(model):
+            rows = examples(
+                self._segmenter(model),
+                self._shown,
+                self.benchmark,
+                self._class_embeddings,
+                self.config.protocol,
+            )
+            return stacked([row for _, row in rows])
+
+    def _segmenter(self, model: ZeroSeg) -> Student:
+        return Student(model, self.config.readout, self.config.protocol.logit_scale)
+
+
+def _check_fit(config: Watch, student: ZeroSegConfig) -> None:
+    """Raises InputError when the student could not answer as it is asked to."""
+    if config.readout != "segments" and not student.patch_embeddings:
+        raise InputError(
+            f"watch.readout {config.readout!r} needs a student with patch_embeddings=True"
+        )
+    if config.protocol.window % student.patch_size:
+        raise InputError(
+            f"watch.protocol.window is {config.protocol.window}: it must be a multiple of the "
+            f"student's patch size, {student.patch_size}"
+        )
+
+
+@contextmanager
+def _answering(model: ZeroSeg) -> Iterator[None]:
+    """In eval mode, then back in the mode it was in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
