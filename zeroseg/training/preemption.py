@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any
@@ -13,10 +14,13 @@ from accelerate import Accelerator
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 STOPPED = 75
 """Exit status of a run that was asked to stop and has saved its place (EX_TEMPFAIL: try again)."""
+ECHO = 2.0
+"""Seconds in which a further signal is taken for the same one: launchers pass on to their processes
+what these may have been sent directly, too."""
 
 
 class Preemption:
-    """Listens for SIGTERM and SIGUSR1 while it is entered; a second one ends the process at once.
+    """Listens for SIGTERM and SIGUSR1 while it is entered; a later one ends the process at once.
 
     The processes of a job agree after which step they stop: in each step they begin a sum over all of
     them, on the CPU, and read the one begun in the step before. So no GPU is waited for, and a process
@@ -24,7 +28,7 @@ class Preemption:
     """
 
     def __init__(self, accelerator: Accelerator, timeout: float) -> None:
-        self.asked = False
+        self.asked_at: float | None = None
         self._group: Any = None
         if accelerator.num_processes > 1:
             self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
@@ -52,10 +56,10 @@ class Preemption:
         Raises RuntimeError when another process has died or cannot be reached.
         """
         if self._group is None:
-            return self.asked
+            return self.asked_at is not None
         if self._last_answer():
             return True
-        mine = torch.tensor([int(self.asked)])
+        mine = torch.tensor([int(self.asked_at is not None)])
         self._sum = (mine, dist.all_reduce(mine, group=self._group, async_op=True))
         return False
 
@@ -75,8 +79,12 @@ class Preemption:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self.asked:
+        now = time.monotonic()
+        if self.asked_at is None:
+            self.asked_at = now
+            os.write(
+                2, f"\n{name}: finishing this step and saving; once more exits at once\n".encode()
+            )
+        elif now > self.asked_at + ECHO:
             os.write(2, f"\n{name} again: exiting at once\n".encode())
             os._exit(128 + number)
-        self.asked = True
-        os.write(2, f"\n{name}: finishing this step and saving; once more exits at once\n".encode())
