@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import threading
 import time
 from datetime import timedelta
 from types import FrameType, TracebackType
@@ -14,6 +16,7 @@ from accelerate import Accelerator
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 STOPPED = 75
 """Exit status of a run that was asked to stop and has saved its place (EX_TEMPFAIL: try again)."""
+END = b"\0"
 ECHO = 2.0
 """Seconds in which a further signal is taken for the same one: launchers pass on to their processes
 what these may have been sent directly, too."""
@@ -33,10 +36,18 @@ class Preemption:
         if accelerator.num_processes > 1:
             self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
         self._sum: Any = None
-        self._others: dict[signal.Signals, Any] = {}
+        self._before: dict[signal.Signals, Any] = {}
+        self._fd_before = -1
+        self._ear, self._mouth = socket.socketpair()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> "Preemption":
-        self._others = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        # Python's own handlers run between two lines of the main thread, which may hang in a
+        # collective; what arrives at this descriptor is read by a thread of its own.
+        self._mouth.setblocking(False)
+        self._fd_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, _nothing) for number in SIGNALS}
+        self._listener.start()
         return self
 
     def __exit__(
@@ -45,10 +56,17 @@ class Preemption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._last_answer()
-        for number, handler in self._others.items():
-            signal.signal(number, handler)
+        try:
+            if error is None:
+                self._last_answer()
+        finally:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(self._fd_before)
+            self._mouth.send(END)
+            self._listener.join()
+            self._ear.close()
+            self._mouth.close()
 
     def agreed(self) -> bool:
         """Whether to stop now; every process asks once a step and gets the same answer.
@@ -77,9 +95,13 @@ class Preemption:
             ) from error
         return bool(asked.item())
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        now = time.monotonic()
+    def _listen(self) -> None:
+        while (heard := self._ear.recv(1)) != END:
+            if heard[0] in SIGNALS:
+                self._hear(signal.Signals(heard[0]))
+
+    def _hear(self, number: signal.Signals) -> None:
+        now, name = time.monotonic(), number.name
         if self.asked_at is None:
             self.asked_at = now
             os.write(
@@ -88,3 +110,7 @@ class Preemption:
         elif now > self.asked_at + ECHO:
             os.write(2, f"\n{name} again: exiting at once\n".encode())
             os._exit(128 + number)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Instead of the default, which ends the process."""
