@@ -12,6 +12,7 @@ from zeroseg.evaluation.pictures import (
     palette,
     pixels,
     side_by_side,
+    stacked,
     with_legend,
 )
 
@@ -75,6 +76,21 @@ def test_pictures_of_different_sizes_share_a_row():
         60 + 2 + 20,
         3,
     )
+
+
+def test_pictures_below_each_other_keep_their_pixels_with_white_around_them():
+    blue = np.full((3, 9, 3), (0, 0, 200), np.uint8)
+    sheet = stacked([RED, blue, RED], gap=2)
+    assert sheet.shape == (4 + 2 + 3 + 2 + 4, 9, 3)
+    for top, picture in ((0, RED), (6, blue), (11, RED)):
+        part = sheet[top : top + len(picture), : picture.shape[1]]
+        assert np.array_equal(part, picture)
+    white = (sheet == 255).all(axis=-1)
+    assert white.sum() == sheet.shape[0] * 9 - 2 * RED[..., 0].size - blue[..., 0].size
+
+
+def test_a_single_picture_is_its_own_sheet():
+    assert np.array_equal(stacked([RED], gap=0), RED)
 
 
 @pytest.mark.parametrize(("count", "width", "lines"), [(1, 200, 1), (12, 2000, 1), (3, 40, 3)])
