@@ -1,28 +1,18 @@
-"""What a training costs on many GPUs, from formulas; and what two CPU processes really do.
+"""What a training costs on many GPUs, from formulas.
 
     uv run python -m benchmarks.scaling configs/zeroseg_vitb16.py --gpus 8 64 512 --images 1e8 1e9
-    OMP_NUM_THREADS=1 uv run python -m benchmarks.scaling configs/quickstart.py --measure
 
-The first predicts: every assumption is an option and is printed. A step takes as long as its operations at
-`peak` times `mfu`, and what of the gradients' all-reduce does not fit beside the backward pass; loader
-processes and storage must keep up with it. The optimizer, latency and stragglers are not in it. The second
-trains on scenes with `accelerate launch`, with one process and with two.
+Every assumption is an option and is printed. A step takes as long as its operations at `peak` times `mfu`,
+and what of the gradients' all-reduce is left when the backward pass is done; loader processes and storage
+must keep up with it. The optimizer, latency and stragglers are not in it.
 """
 
-import json
-import os
-import statistics
-import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import torch
 import tyro
 
-from shards.build import Limits, build
-from shards.scenes import scenes
 from zeroseg.config import RunConfig, read_config
 from zeroseg.data.embeddings import Storage, TeacherRecord, bytes_per_image
 from zeroseg.errors import InputError
@@ -65,12 +55,6 @@ class ScalingConfig(Assumptions):
     """In the set; hours are of one pass over them."""
     batch: int = 0
     """Of the whole job; 0 takes the config's for each GPU."""
-    measure: bool = False
-    """Train with one and two CPU processes instead."""
-    steps: int = 60
-    """Of a measurement."""
-    rounds: int = 3
-    """Of a measurement."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +109,21 @@ class Step:
     student: float
     teacher: float
     all_reduce: float
+    waited: float
+    """Of the all-reduce, what is left when the backward pass is done."""
+    read: float
+    """Bytes of an image, and of its embeddings if they are cached."""
     limits: dict[str, float]
 
     @property
     def first(self) -> str:
-        """Where the job ends first."""
+        """What the job ends at first."""
         return min(self.limits, key=self.limits.__getitem__)
+
+    @property
+    def speed(self) -> float:
+        """Images a second of the job."""
+        return self.limits[self.first]
 
 
 def step(config: ScalingConfig, cost: Costs, gpus: int, batch: int, *, cached: bool) -> Step:
@@ -140,14 +133,15 @@ def step(config: ScalingConfig, cost: Costs, gpus: int, batch: int, *, cached: b
     wire = config.inside if gpus <= config.node else config.between
     all_reduce = 2 * (gpus - 1) / gpus * 4 * cost.parameters / wire
     # Gradients travel while earlier layers are computed: the backward pass is two thirds.
-    exposed = max(0.0, all_reduce - student * 2 / 3)
+    waited = max(0.0, all_reduce - student * 2 / 3)
+    computed = student + teacher
     read = config.photo + (cost.embeddings["float16"] if cached else 0)
     limits = {
-        "all-reduce" if exposed else "arithmetic": batch / (student + teacher + exposed),
+        "all-reduce" if waited > computed else "arithmetic": batch / (computed + waited),
         "loaders": gpus * config.loaders * config.decoded,
         "storage": config.storage / read,
     }
-    return Step(student, teacher, all_reduce, limits)
+    return Step(student, teacher, all_reduce, waited, read, limits)
 
 
 def print_costs(config: ScalingConfig, run: RunConfig, cost: Costs) -> None:
@@ -168,65 +162,52 @@ def print_costs(config: ScalingConfig, run: RunConfig, cost: Costs) -> None:
     print("| | |\n|---|---|", *(f"| {k} | {v} |" for k, v in rows.items()), sep="\n")
 
 
+def print_steps(steps: dict[tuple[str, int], Step], config: ScalingConfig, batch: int) -> None:
+    """What a step takes, and what it waits for."""
+    print("\n| teacher | GPUs | batch a GPU | student ms | teacher ms | all-reduce ms | ", end="")
+    print("waited for ms | images/s | reads GB/s | first limit | the others allow |")
+    print("|---" * 11 + "|")
+    for (teacher, gpus), done in steps.items():
+        each = config.batch / gpus if config.batch else batch
+        others = {k: v / done.speed for k, v in done.limits.items() if k != done.first}
+        times = (done.student, done.teacher, done.all_reduce, done.waited)
+        print(f"| {teacher} | {gpus} | {each:g} | ", end="")
+        print(*(f"{1e3 * t:,.3g}" for t in times), f"{done.speed:,.0f}", sep=" | ", end=" | ")
+        print(f"{done.speed * done.read / 1e9:.2g} | {done.first} | ", end="")
+        print(", ".join(f"{k} {v:.2g}x" for k, v in others.items()) + " |")
+
+
+def print_hours(steps: dict[tuple[str, int], Step], config: ScalingConfig, cost: Costs) -> None:
+    """What a pass over the set takes, and what must be stored."""
+    print("\n| images | teacher | stored TB | embedding once, GPU-hours | ", end="")
+    print(" | ".join(f"hours on {g} GPUs (GPU-hours)" for g in config.gpus) + " |")
+    print("|---" * (4 + len(config.gpus)) + "|")
+    once = cost.teacher / (config.peak * config.mfu) / 3600
+    for images in config.images:
+        for teacher in ("cached", "online"):
+            mine = {gpus: steps[teacher, gpus] for gpus in config.gpus}
+            stored = images * mine[config.gpus[0]].read / 1e12
+            before = f"{images * once:,.0f}" if teacher == "cached" else "none"
+            hours = {gpus: images / done.speed / 3600 for gpus, done in mine.items()}
+            cells = [f"{h:.3g} ({h * gpus:,.0f})" for gpus, h in hours.items()]
+            print(f"| {images:.0e} | {teacher} | {stored:.3g} | {before} | ", end="")
+            print(" | ".join(cells) + " |")
+
+
 def predict(config: ScalingConfig) -> None:
     """Print the tables."""
     run = read_config([config.config])
     cost = costs(run)
     print_costs(config, run, cost)
-    print("\n| teacher | GPUs | batch a GPU | student ms | teacher ms | all-reduce ms | ", end="")
-    print("images/s | reads GB/s | first limit | the others allow |" + "\n" + "|---" * 10 + "|")
-    speeds: dict[tuple[str, int], float] = {}
-    for teacher in ("cached", "online"):
-        for gpus in config.gpus:
-            batch = config.batch or gpus * run.data.batch_size
-            done = step(config, cost, gpus, batch, cached=teacher == "cached")
-            speed = speeds[teacher, gpus] = done.limits[done.first]
-            read = config.photo + (cost.embeddings["float16"] if teacher == "cached" else 0)
-            others = {k: v / speed for k, v in done.limits.items() if k != done.first}
-            times = (done.student, done.teacher, done.all_reduce)
-            print(f"| {teacher} | {gpus} | {batch / gpus:g} | ", end="")
-            print(*(f"{1e3 * t:.3g}" for t in times), f"{speed:.3g}", sep=" | ", end=" | ")
-            print(f"{speed * read / 1e9:.2g} | {done.first} | ", end="")
-            print(", ".join(f"{k} {v:.2g}x" for k, v in others.items()) + " |")
-    print("\n| images | shards TB | embeddings TB | embedding once, GPU-hours | ", end="")
-    ways = [f"{teacher}, {gpus} GPUs: hours (GPU-hours)" for teacher, gpus in speeds]
-    print(" | ".join(ways) + " |\n" + "|---" * (4 + len(ways)) + "|")
-    for images in config.images:
-        once = images * cost.teacher / (config.peak * config.mfu) / 3600
-        stored = (images * config.photo / 1e12, images * cost.embeddings["float16"] / 1e12)
-        hours = {key: images / speed / 3600 for key, speed in speeds.items()}
-        cells = [f"{h:.3g} ({h * gpus:.3g})" for (_, gpus), h in hours.items()]
-        print(f"| {images:g} | {stored[0]:.3g} | {stored[1]:.3g} | {once:.3g} | ", end="")
-        print(" | ".join(cells) + " |")
-
-
-def images_per_second(config: ScalingConfig, processes: int, folder: str) -> float:
-    """Train, and read how fast it said it was."""
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--config_file", "configs/accelerate/cpu.yaml"]
-    command += ["--num_processes", str(processes), "-m", "pipelines.train", config.config]
-    with tempfile.TemporaryDirectory() as output:
-        command += ["--data.shards", folder, "--output", f"{output}/run", "--log-every", "10"]
-        command += ["--steps", str(config.steps), "--warmup", "0"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-        rows = Path(output, "run/metrics.jsonl").read_text().splitlines()
-        return json.loads(rows[-1])["images_per_second"]
-
-
-def measure(config: ScalingConfig) -> None:
-    """Print images a second of one process and of two, which take turns."""
-    print("| round | 1 process, images/s | 2 processes, images/s | ratio |\n|---|---|---|---|")
-    ratios = []
-    with tempfile.TemporaryDirectory() as folder:
-        build(scenes("train", 800), f"{folder}/set", Limits(images_per_shard=100))
-        for turn in range(config.rounds):
-            one, two = (images_per_second(config, n, f"{folder}/set") for n in (1, 2))
-            ratios.append(two / one)
-            print(f"| {turn + 1} | {one:.1f} | {two:.1f} | {two / one:.2f} |", flush=True)
-    print(f"\nmedian ratio {statistics.median(ratios):.2f}, of {os.cpu_count()} cores")
+    batch = run.data.batch_size
+    steps = {
+        (teacher, n): step(config, cost, n, config.batch or n * batch, cached=teacher == "cached")
+        for teacher in ("cached", "online")
+        for n in config.gpus
+    }
+    print_steps(steps, config, batch)
+    print_hours(steps, config, cost)
 
 
 if __name__ == "__main__":
-    chosen = tyro.cli(ScalingConfig, args=sys.argv[1:])
-    (measure if chosen.measure else predict)(chosen)
+    predict(tyro.cli(ScalingConfig, args=sys.argv[1:]))
