@@ -16,8 +16,8 @@ import pytest
 from hosts import INTERFACE, Host, two_hosts, why_not
 from training_runs import ROOT, arguments, data, rows
 
-STEPS = 120
-SAVING = ("--save-every", "5", "--timeout", "15")
+STEPS = 40
+SAVING = ("--save-every", "4", "--timeout", "15")
 PORT = 29400
 pytestmark = pytest.mark.multinode
 

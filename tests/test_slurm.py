@@ -13,7 +13,7 @@ import pytest
 from training_runs import ROOT, arguments, data, rows, trained
 
 SCRIPT = ROOT / "configs/slurm/train.sbatch"
-STEPS, TASKS = 100, 2
+STEPS, TASKS = 40, 2
 PROGRAMS = {
     "srun": f'exec {sys.executable} {ROOT}/tests/stand_in_srun.py "$@"',
     "scontrol": 'case "$1" in show) echo 127.0.0.1;; *) echo "$@" >> "$REQUEUED";; esac',
@@ -48,8 +48,8 @@ def submitted(cluster: dict[str, str], log: Path, training: list[str]) -> subpro
 
 
 def tasks_of(job: subprocess.Popen) -> list[psutil.Process]:
-    family = psutil.Process(job.pid).children(recursive=True)
-    return [process for process in family if "pipelines.train" in process.cmdline()]
+    """What srun started."""
+    return [task for srun in psutil.Process(job.pid).children() for task in srun.children()]
 
 
 def killed(job: subprocess.Popen) -> None:
