@@ -216,7 +216,7 @@ def main(config: ChaosConfig) -> None:
     trial = Run([*arguments, "--steps", str(REHEARSAL)], config.output / "trial")
     finished(trial.start(config.output / "trial.log"))
     pause = statistics.median(row["step_seconds"] for row in trial.rows()[REHEARSAL // 2 :])
-    steps = max(20 * config.kills, int(60 * config.minutes / pause))
+    steps = max(10 * config.kills, int(60 * config.minutes / pause))
     arguments += ["--steps", str(steps), "--save-every", str(max(1, steps // (5 * config.kills)))]
     calm, wild = (Run(arguments, config.output / name) for name in ("undisturbed", "disturbed"))
     print(f"{steps} steps of {pause:.3f} s, {' '.join(arguments[5:])}", flush=True)
