@@ -14,22 +14,17 @@ from pathlib import Path
 
 import pytest
 from hosts import INTERFACE, Host, two_hosts, why_not
-from test_end_to_end import ROOT, arguments, losses
+from training_runs import ROOT, arguments, data, rows
 
-from shards import scenes
-from shards.build import Limits, build
-
-STEPS, SAVE_EVERY, TIMEOUT = 16, 4, 15
+STEPS = 40
+SAVING = ("--save-every", "4", "--timeout", "15")
 PORT = 29400
 pytestmark = pytest.mark.multinode
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("shards")
-    limits = Limits(images_per_shard=12, workers=0)
-    build(scenes.scenes("train", 48), str(folder / "train"), limits)
-    return folder
+def scenes(tmp_path_factory) -> Path:
+    return data(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture
@@ -41,11 +36,10 @@ def hosts() -> Iterator[tuple[Host, Host]]:
 
 
 def launched(
-    hosts: tuple[Host, Host], shards: Path, run: Path, logs: str
+    hosts: tuple[Host, Host], scenes: Path, run: Path, logs: str
 ) -> list[tuple[subprocess.Popen, Path]]:
     """One torchrun a host, of one process each; both hosts run the same command but for their rank."""
-    every = ["--save-every", str(SAVE_EVERY), "--timeout", str(TIMEOUT)]
-    training = arguments(shards, run, STEPS, "--teacher.grids", "1", "2", *every)
+    training = arguments(scenes, run, STEPS, *SAVING)
     started = []
     for rank, host in enumerate(hosts):
         command = [sys.executable, "-m", "torch.distributed.run"]
@@ -75,13 +69,13 @@ def weights(run: Path) -> bytes:
 
 
 def test_a_cut_link_ends_both_hosts_and_the_same_commands_finish_the_undisturbed_run(
-    hosts, shards, tmp_path
+    hosts, scenes, tmp_path
 ):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    for status, output in ended(launched(hosts, shards, whole, "whole")):
+    for status, output in ended(launched(hosts, scenes, whole, "whole")):
         assert status == 0, output[-2000:]
 
-    started = launched(hosts, shards, cut, "cut")
+    started = launched(hosts, scenes, cut, "cut")
     while not list(cut.glob("checkpoints/step-*")):
         assert all(process.poll() is None for process, _ in started), ended(started)
         time.sleep(0.02)
@@ -89,22 +83,29 @@ def test_a_cut_link_ends_both_hosts_and_the_same_commands_finish_the_undisturbed
     for status, output in ended(started):
         assert status not in (0, 75)
         assert re.search(r"Timed out waiting|died or cannot be reached", output), output[-2000:]
-    assert losses(cut)[-1]["step"] < STEPS
+    assert rows(cut)[-1]["step"] < STEPS
 
     hosts[1].link("up")
-    for status, output in ended(launched(hosts, shards, cut, "again")):
+    for status, output in ended(launched(hosts, scenes, cut, "again")):
         assert status == 0, output[-2000:]
     assert "going on from" in (tmp_path / "again-0.log").read_text()
-    assert losses(cut) == losses(whole)
+    assert rows(cut) == rows(whole)
     assert weights(cut) == weights(whole)
 
 
 def test_hosts_are_gone_with_their_processes_also_after_a_failure(tmp_path):
     if reason := why_not():
         pytest.skip(reason)
-    with pytest.raises(ZeroDivisionError), two_hosts() as pair:
-        process = pair[1].start(["sleep", "600"], tmp_path / "log")
-        1 / 0  # noqa: B018
+    started = []
+
+    def failing() -> None:
+        with two_hosts() as pair:
+            started.append((pair, pair[1].start(["sleep", "600"], tmp_path / "log")))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    [(pair, process)] = started
     assert process.wait(timeout=60) == -signal.SIGKILL
     names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
     assert not any(host.name in names for host in pair)
