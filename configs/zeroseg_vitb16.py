@@ -3,9 +3,9 @@
     accelerate launch --config_file configs/accelerate/node.yaml -m pipelines.train \\
         configs/zeroseg_vitb16.py --data.shards data/imagenet
 
-The batch of 4096 is over all processes: 512 each on 8 GPUs. The paper reports 84 V100-hours with embeddings
-computed beforehand, and 40.8 / 20.4 / 20.2 mIoU on VOC, Context and COCO. Not run by us: nothing
-here says that this file reaches them. Field docstrings say which values are ours.
+The batch of 4096 is over all processes: 512 each on 8 GPUs. The paper reports 84 V100-hours with
+embeddings computed beforehand, and 40.8 / 20.4 / 20.2 mIoU on VOC, Context and COCO. Not run by us:
+nothing here says that this file reaches them. Field docstrings say which values are ours.
 """
 
 from pathlib import Path

@@ -41,8 +41,6 @@ def test_the_newest_and_the_wanted_multiples_are_kept(tmp_path):
         assert os.readlink(tmp_path / "latest") == f"step-{step:08d}"
         assert damage(tmp_path / "latest") is None
     assert kept(checkpoints) == [20, 40, 50, 55]
-    with pytest.raises(InputError, match="keep_last is 0"):
-        Checkpoints(tmp_path, keep_last=0)
 
 
 @pytest.mark.parametrize(

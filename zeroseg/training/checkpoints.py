@@ -36,10 +36,6 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, keep_last: int, keep_every: int = 0) -> None:
         """Keeps the newest `keep_last`, and those of every multiple of `keep_every` steps for good."""
-        if keep_last < 1:
-            raise InputError(
-                f"keep_last is {keep_last}: one checkpoint at least is needed to go on"
-            )
         self.folder, self.keep_last, self.keep_every = folder, keep_last, keep_every
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
