@@ -34,9 +34,8 @@ class ProcessesConfig:
 
 def images_per_second(config: ProcessesConfig, processes: int, shards: str) -> float:
     """Train, and read how fast the run says that it was."""
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--config_file", "configs/accelerate/cpu.yaml"]
-    command += ["--num_processes", str(processes), "-m", "pipelines.train", config.config]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(processes), "-m", "pipelines.train", config.config]
     with tempfile.TemporaryDirectory() as output:
         command += ["--data.shards", shards, "--output", f"{output}/run"]
         command += ["--steps", str(config.steps), "--warmup", "0", "--log-every", "10"]

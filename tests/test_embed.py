@@ -89,8 +89,7 @@ def test_killed_in_the_middle_and_continued_it_writes_the_same_bytes(images, who
 
 
 def test_two_processes_write_the_files_of_one(images, whole, tmp_path):
-    launch = ["accelerate.commands.launch", "--num_processes", "2"]
-    launch += ["--config_file", str(ROOT / "configs/accelerate/cpu.yaml")]
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     ended(started(*launch, "-m", "pipelines.embed", *arguments(images, tmp_path / "e", "--index")))
     assert digests(tmp_path / "e") == digests(whole)
 

@@ -40,9 +40,8 @@ def losses(run: Path) -> list[dict]:
 
 
 def launched(processes: int, module: str, args: list[str]) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--config_file", str(ROOT / "configs/accelerate/cpu.yaml")]
-    command += ["--num_processes", str(processes), "-m", module, *args]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(processes), "-m", module, *args]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=300, check=False
@@ -143,6 +142,7 @@ def test_two_processes_train_and_score_like_one(shards, tmp_path):
     done = launched(2, "pipelines.train", arguments(shards, run, 3))
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(losses(run)) == 3
+    assert read(run / "checkpoints/latest").state["processes"] == 2
     scored = []
     for processes in (1, 2):
         args = [str(run), "--benchmark", "scenes", "--shards", f"{shards}/val"]

@@ -153,27 +153,20 @@ def image_tower(config: CLIPConfig) -> ImageTower | None:
     Raises InputError when the architecture is unknown.
     """
     name = _name(config)
+    listed = name if name.startswith(FOLDERS) else name.replace("/", "-")
     try:
-        found = open_clip.get_model_config(
-            name if name.startswith(FOLDERS) else name.replace("/", "-")
-        )
+        found = open_clip.get_model_config(listed)
     except OSError as error:  # no such folder, no such model on the hub, no network
         raise InputError(f"teacher architecture {name!r} cannot be read: {error}") from error
     if found is None:
         raise InputError(f"teacher architecture {name!r} is unknown to open_clip")
     vit = CLIPVisionCfg(**found["vision_cfg"])
+    side, layers, ratio = vit.image_size, vit.layers, float(vit.mlp_ratio)
     if vit.timm_model_name or vit.attentional_pool:
         return None
-    if not (isinstance(vit.layers, int) and isinstance(vit.image_size, int)):
+    if not isinstance(side, int) or not isinstance(layers, int):
         return None
-    return ImageTower(
-        vit.image_size,
-        vit.patch_size,
-        vit.width,
-        vit.layers,
-        float(vit.mlp_ratio),
-        found["embed_dim"],
-    )
+    return ImageTower(side, vit.patch_size, vit.width, layers, ratio, found["embed_dim"])
 
 
 def _name(config: CLIPConfig) -> str:

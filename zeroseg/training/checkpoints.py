@@ -103,6 +103,8 @@ class Checkpoints:
         fresh = link.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(final.name)
+        if link.is_dir() and not link.is_symlink():  # a copy of the run that followed the link
+            shutil.rmtree(link)
         os.replace(fresh, link)
 
 
