@@ -12,6 +12,7 @@ from PIL import Image
 from pipelines import cli, quickstart
 from shards import scenes
 from shards.build import Limits, build
+from zeroseg.training.checkpoints import read
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--model.width", "32", "--model.depth", "1", "--model.num-heads", "2"]
