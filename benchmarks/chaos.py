@@ -53,7 +53,9 @@ class Kind(NamedTuple):
     does: Callable[[Job, random.Random], str]
     """Returns what was done."""
     expects: str
-    """What this start or the next one says of it, as a regular expression."""
+    """What is said of it, as a regular expression."""
+    later: bool
+    """By the next start, and not by the one that is disturbed."""
 
 
 def power_cut(job: Job, rng: random.Random) -> str:
@@ -94,10 +96,10 @@ def disk_lies(job: Job, rng: random.Random) -> str:
 
 
 KINDS = (
-    Kind(power_cut, r"going on from \S*step-\d+"),
-    Kind(asked_to_stop, r"exitcode +: 75"),
-    Kind(one_dies, r"Signal 9 \(SIGKILL\) received by PID \d+"),
-    Kind(disk_lies, r"checkpoint \S*step-\d+ is damaged \([^)]*\)"),
+    Kind(power_cut, r"going on from \S*step-\d+", later=True),
+    Kind(asked_to_stop, r"exitcode +: 75", later=False),
+    Kind(one_dies, r"Signal 9 \(SIGKILL\) received by PID \d+", later=False),
+    Kind(disk_lies, r"checkpoint \S*step-\d+ is damaged \([^)]*\)", later=True),
 )
 
 
@@ -120,7 +122,7 @@ class Event:
     @property
     def said(self) -> str:
         """The words that were expected; empty when they did not come."""
-        found = re.search(self.kind.expects, f"{self.before}\n{self.after}")
+        found = re.search(self.kind.expects, self.after if self.kind.later else self.before)
         return re.sub(r"\S*/(?=step-)", "", found[0]) if found else ""
 
     @property
