@@ -11,11 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from zeroseg.config import RunConfig, differences, to_json
 from zeroseg.errors import InputError
 from zeroseg.training.checkpoints import Checkpoints, Content, read
+
+PATIENCE = 60
+"""Seconds to wait for another run in the same folder to end."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,15 @@ class RunFolder:
 
     config: RunConfig
     checkpoints: Checkpoints
+    lock: FileLock
+    """Held while a run is at work here."""
 
     @staticmethod
     def of(config: RunConfig) -> "RunFolder":
         """Where a config says."""
         kept = {"keep_last": config.keep_last, "keep_every": config.keep_every}
-        return RunFolder(config, Checkpoints(config.output / "checkpoints", **kept))
+        checkpoints = Checkpoints(config.output / "checkpoints", **kept)
+        return RunFolder(config, checkpoints, FileLock(config.output / ".lock"))
 
     @property
     def path(self) -> Path:
@@ -45,6 +52,7 @@ class RunFolder:
         wanted = to_json(self.config)
         if unknown := set(allowed) - set(_fields(wanted)):
             raise InputError(f"--allow-change {', '.join(sorted(unknown))}: no field of the config")
+        self._claim()
         newest = self.checkpoints.newest(_say)
         if newest is None and (self.path / "model").is_dir():
             raise InputError(
@@ -57,13 +65,28 @@ class RunFolder:
             step = int(state["step"])
             self._compare(state, wanted, newest, allowed)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             _replace(self.path / "config.json", json.dumps(wanted, indent=2))
             for name in ("metrics.jsonl", "non_finite.jsonl"):
                 self._forget_after(step, self.path / name)
         except OSError as error:
             raise InputError(f"{self.path} cannot be written: {error.strerror}") from error
         return newest
+
+    def _claim(self) -> None:
+        """A run that was told to stop may still be saving; two at once would spoil each other's."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self.lock.acquire(timeout=0)
+            except Timeout:
+                _say(f"{self.path}: waiting for the run that is at work there")
+                self.lock.acquire(timeout=PATIENCE)
+        except Timeout as error:
+            raise InputError(
+                f"another run is at work in {self.path}: end it, or choose another --output"
+            ) from error
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written: {error.strerror}") from error
 
     def signed(self, content: Content) -> Content:
         """A checkpoint's content with the config and the code that made it."""

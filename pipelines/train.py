@@ -40,19 +40,21 @@ def train(config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool
     """
     accelerator = accelerator_for(config)
     job = built(config, accelerator)
-    step = begin(job, allow_change)
-    with (
-        Preemption(accelerator, config.timeout) as preemption,
-        _profiler(job, profiled) as profiler,
-    ):
-        step = _steps(job, step, preemption, profiler)
-    job.folder.checkpoints.finish()
-    finished = step == config.steps
-    if finished:
-        _export(job)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    if not finished:
+    try:
+        step = begin(job, allow_change)
+        with (
+            Preemption(accelerator, config.timeout) as preemption,
+            _profiler(job, profiled) as profiler,
+        ):
+            step = _steps(job, step, preemption, profiler)
+            job.folder.checkpoints.finish()
+        if step == config.steps:
+            _export(job)
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+    finally:
+        job.folder.lock.release()
+    if step < config.steps:
         print(f"stopped after step {step}, saved: the same command goes on", file=sys.stderr)
         raise SystemExit(STOPPED)
     return config.output

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines import run_folder
 from pipelines.run_folder import RunFolder, code
 from zeroseg import InputError
 from zeroseg.config import RunConfig, read_config
@@ -47,6 +48,18 @@ def test_it_goes_on_from_the_newest_and_forgets_what_came_after(config):
     assert folder.begin() == config.output / "checkpoints/step-00000004"
     assert steps(folder) == [3, 4]
     assert '"loss": null' in (folder.path / "metrics.jsonl").read_text()
+
+
+def test_two_runs_are_never_at_work_in_one_folder(config, monkeypatch, capsys):
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.1)
+    first, second = RunFolder.of(config), RunFolder.of(config)
+    first.begin()
+    with pytest.raises(InputError, match="another run is at work"):
+        second.begin()
+    assert "waiting for the run" in capsys.readouterr().err
+    first.lock.release()
+    second.begin()
+    second.lock.release()
 
 
 def test_another_config_is_refused_by_its_fields_unless_they_are_allowed_by_name(config):

@@ -6,8 +6,10 @@ import random
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from safetensors.torch import load_file
 from torch import equal
@@ -58,8 +60,12 @@ def same_run(one: Path, other: Path) -> None:
         assert all(equal(a[k], b[k]) for k in a), name
 
 
-def killed(process, sign: signal.Signals) -> None:
-    os.killpg(process.pid, sign)
+def killed(process) -> None:
+    """As when a machine loses its power: the launcher and its workers, in sessions of their own."""
+    launcher = psutil.Process(process.pid)
+    for each in (launcher, *launcher.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
     ended(process)
 
 
@@ -70,7 +76,7 @@ def test_killed_at_any_step_a_run_goes_on_to_the_same_weights(scenes, tmp_path, 
     for step in (rng.randrange(1, 6), rng.randrange(7, 13)):
         process = start(args, processes)
         wait_for(process, tmp_path / "run", step)
-        killed(process, signal.SIGKILL)
+        killed(process)
         assert process.returncode != 0
     said = trained(args, processes)
     assert "going on from" in said
@@ -129,6 +135,25 @@ def test_a_second_signal_ends_it_at_once_but_not_an_echo_of_the_first(scenes, tm
     assert said.count("finishing this step") == 1
     assert "SIGTERM again: exiting at once" in said
     assert not list(output.glob("checkpoints/step-*"))
+
+
+def test_workers_of_a_launcher_that_is_killed_save_and_end_before_the_next_run_begins(
+    scenes, tmp_path, undisturbed_two
+):
+    output = tmp_path / "run"
+    args = arguments(scenes, output, STEPS, "--save-every", "1000", *SAVING[2:])
+    process = start(args, 2)
+    wait_for(process, output, 3)
+    orphans = [psutil.Process(pid) for pid in workers_of(process)]
+    process.kill()
+    psutil.wait_procs(orphans, timeout=60)
+    assert not any(orphan.is_running() for orphan in orphans)
+    process.communicate()
+    step = read(output / "checkpoints/latest").state["step"]
+    assert step < STEPS
+    said = trained([*args, "--allow-change", "save_every", "--save-every", "3"], 2)
+    assert f"going on from {output}/checkpoints/step-{step:08d}" in said
+    same_run(output, undisturbed_two)
 
 
 def test_one_of_three_that_dies_takes_the_job_down_and_is_named(scenes, tmp_path):

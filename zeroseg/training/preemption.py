@@ -61,7 +61,8 @@ class Preemption:
                 self._last_answer()
         finally:
             for number, handler in self._before.items():
-                signal.signal(number, handler)
+                # One that was asked to stop is on its way out, and not to be cut short by an echo.
+                signal.signal(number, handler if self.asked_at is None else signal.SIG_IGN)
             signal.set_wakeup_fd(self._fd_before)
             self._mouth.send(END)
             self._listener.join()

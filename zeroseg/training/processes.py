@@ -4,7 +4,10 @@
 environment, and is read here.
 """
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal, TypeVar
@@ -20,6 +23,14 @@ Precision = Literal["auto", "no", "bf16"]
 Found = TypeVar("Found")
 
 
+def follow_launcher() -> None:
+    """Ask Linux to stop this process as by SIGTERM when the launcher dies, which starts its workers in
+    sessions of their own and so would leave them training."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 def place(timeout: float = 600.0) -> PartialState:
     """This process's place in its job, without more of Accelerate than that.
 
@@ -27,6 +38,7 @@ def place(timeout: float = 600.0) -> PartialState:
     InputError when the job is not as large as it was launched.
     """
     adopt_slurm()
+    follow_launcher()
     # Accelerate would wait to be told, and take each process of a machine without GPU for the only one.
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     os.environ["ACCELERATE_USE_CPU"] = str(cpu).lower()

@@ -26,10 +26,10 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def part_of(tensor: Tensor, like: Tensor) -> Tensor:
-    """The reverse: on the device of `like`, and divided over the processes as it is."""
+    """The reverse: a copy on the device of `like`, divided over the processes as it is."""
     if isinstance(like, DTensor):
         return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
-    return tensor.to(like.device)
+    return tensor.to(like.device, copy=True)
 
 
 def student_tensors(student: nn.Module) -> Tensors:
@@ -61,7 +61,7 @@ def load_optimizer(
         name, _, key = place.rpartition("/")
         parameter = parameters[name]
         # The count of steps is of the parameter as a whole, and no process has a part of it.
-        kept = value.to(parameter.device) if key == "step" else part_of(value, parameter)
+        kept = value.to(parameter.device, copy=True) if key == "step" else part_of(value, parameter)
         optimizer.state[parameter][key] = kept
 
 
