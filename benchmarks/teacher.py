@@ -36,6 +36,8 @@ from zeroseg.data.images import centre_crop, decode_image
 from zeroseg.data.views import cell_overlap, cell_views
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.flops import clip_image_flops
+from zeroseg.training.meter import matrix_rate
 from zeroseg.training.teacher import ViewEncoder
 
 Way = Callable[[], Tensor]
@@ -175,25 +177,6 @@ def seconds(way: Way, device: str) -> tuple[float, Tensor]:
     return time.perf_counter() - begun, result
 
 
-def matrix_rate(device: str, dtype: torch.dtype, size: int = 4096) -> float:
-    """Floating-point operations a second of a large matrix product."""
-    size = size if device != "cpu" else 2048
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    times = [seconds(lambda: (a @ b)[:1], device)[0] for _ in range(6)]
-    return 2 * size**3 / min(times)
-
-
-def view_flops(clip: CLIP) -> float:
-    """Of one view through a ViT: 24 n d^2 + 4 n^2 d a layer; 0 for other towers."""
-    visual = clip.model.visual
-    blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
-    if blocks is None:
-        return 0.0
-    width = visual.positional_embedding.shape[1]
-    tokens = visual.positional_embedding.shape[0]
-    return len(blocks) * (24 * tokens * width**2 + 4 * tokens**2 * width)
-
-
 def main(config: BenchmarkConfig) -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -212,7 +195,8 @@ def main(config: BenchmarkConfig) -> None:
         ]
         first = next(iter(table))
         dtype = torch.bfloat16 if config.device != "cpu" else torch.float32
-        peak, each = matrix_rate(config.device, dtype), view_flops(ways.plain)
+        peak = matrix_rate(torch.device(config.device), dtype)
+        each = clip_image_flops(teacher) or 0.0
         print("| way | images/s | of the naive loop | range | cosine, mean | worst | matrix rate |")
         print("|---|---|---|---|---|---|---|")
         for name in table:

@@ -48,6 +48,8 @@ class Job:
     updates: Updates
     folder: RunFolder
     meter: Meter
+    flops: float | None
+    """Of an image's share of a step; none if not known."""
     peak: float
     """FLOP/s of one device."""
     watcher: Watcher | None = None
@@ -66,8 +68,7 @@ class Job:
     def rates(self) -> dict[str, float]:
         """Speed since the last call."""
         images, processes = self.config.data.batch_size, self.accelerator.num_processes
-        flops = image_flops(self.config, sum(grid * grid for grid in self.teacher.grids))
-        return self.meter.rates(images, processes, flops, self.peak)
+        return self.meter.rates(images, processes, self.flops, self.peak)
 
     def record(self, step: int, row: Mapping[str, float]) -> None:
         """Append a row to metrics.jsonl and to the trackers."""
@@ -146,7 +147,7 @@ def accelerator_for(config: RunConfig) -> Accelerator:
         have = ", ".join(str(tracker) for tracker in accelerator.log_with)
         raise InputError(
             f"trackers {wanted}: only {have or 'none'} can be imported, install the others with "
-            "`uv sync --extra wandb`, `--extra mlflow` or `--extra trackio`"
+            "`uv sync --extra wandb`, or run with `uv run --with mlflow` or `--with trackio`"
         )
     return accelerator
 
@@ -195,10 +196,22 @@ def built(config: RunConfig, accelerator: Accelerator) -> Job:
     )
     dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
     peak = 1e12 * config.peak_tflops or matrix_rate(accelerator.device, dtype)
-    state = TrainingState(accelerator, student, optimizer, stream, average)
-    folder, meter = RunFolder.of(config), Meter(accelerator.device)
+    online = isinstance(config.teacher, OnlineTeacher)
+    views = sum(grid * grid for grid in teacher.grids)
+    flops = training_flops(config.model, teacher.clip if online else None, views)
     return Job(
-        config, accelerator, teacher, model, objective, state, updates, folder, meter, peak, watcher
+        config=config,
+        accelerator=accelerator,
+        teacher=teacher,
+        model=model,
+        objective=objective,
+        state=TrainingState(accelerator, student, optimizer, stream, average),
+        updates=updates,
+        folder=RunFolder.of(config),
+        meter=Meter(accelerator.device),
+        flops=flops,
+        peak=peak,
+        watcher=watcher,
     )
 
 
@@ -213,10 +226,3 @@ def student_of(config: RunConfig, tensors: Mapping[str, Tensor]) -> ZeroSeg:
 def sum_of(losses: Losses) -> Tensor:
     """The loss that was differentiated."""
     return torch.stack([v for k, v in losses.items() if k != "gradient_norm"]).sum()
-
-
-def image_flops(config: RunConfig, views: int) -> float | None:
-    """An image's share of a step, with its views if they are embedded in it; None if not known."""
-    if isinstance(config.teacher, OnlineTeacher):
-        return training_flops(config.model, config.teacher.clip, views)
-    return training_flops(config.model)

@@ -71,7 +71,7 @@ class RunConfig:
     keep_every: int = 0
     """Checkpoints of every multiple of so many steps are kept for good; 0 keeps none."""
     trackers: tuple[str, ...] = ("tensorboard",)
-    """Where metrics go beside metrics.jsonl; wandb, mlflow and trackio are extras to install."""
+    """Where metrics go beside metrics.jsonl; docs/training.md has others."""
     peak_tflops: float = 0.0
     """What the MFU is a share of; 0 measures the device in matrix products when training starts."""
     timeout: float = 600.0
