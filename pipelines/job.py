@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import TensorBoardTracker
+from accelerate.tracking import TensorBoardTracker, get_available_trackers
 from accelerate.utils import gather_object, set_seed
 from PIL import Image
 from torch import Tensor, nn
@@ -130,26 +130,19 @@ class Job:
 
 def accelerator_for(config: RunConfig) -> Accelerator:
     """The process's place in the job. Raises InputError if the job is not the one launched, or a
-    tracker is not installed."""
-    wanted = list(config.trackers)
-    try:
-        accelerator = joined(
-            config.precision,
-            timeout=config.timeout,
-            log_with=wanted,
-            project_dir=config.output,
-        )
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"trackers {wanted}: {error}") from error
-    if len(accelerator.log_with) < len(set(wanted)):
-        have = ", ".join(str(tracker) for tracker in accelerator.log_with)
+    tracker is unknown or not installed."""
+    have = {str(tracker) for tracker in get_available_trackers()}
+    if missing := set(config.trackers) - have:
         raise InputError(
-            f"trackers {wanted}: only {have or 'none'} can be imported, install the others with "
-            "`uv sync --extra wandb`, or run with `uv run --with mlflow` or `--with trackio`"
+            f"trackers {', '.join(sorted(missing))}: not installed or unknown, there are "
+            f"{', '.join(sorted(have))}; `uv sync --extra wandb` or `uv run --with mlflow` adds one"
         )
-    return accelerator
+    return joined(
+        config.precision,
+        timeout=config.timeout,
+        log_with=list(config.trackers),
+        project_dir=config.output,
+    )
 
 
 def built(config: RunConfig, accelerator: Accelerator) -> Job:

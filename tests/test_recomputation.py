@@ -1,6 +1,8 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,33 @@ def test_two_processes_that_recompute_share_the_gradient_of_the_whole_batch(tmp_
     total(model(pictures())).backward()
     for parameter, shared in zip(model.parameters(), again, strict=True):
         torch.testing.assert_close(shared, parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+COMPILED = """
+import torch
+from zeroseg import ZeroSeg, ZeroSegConfig
+torch.manual_seed(0)
+model = ZeroSeg(ZeroSegConfig(image_size=32, patch_size=8, width=16, depth=2, num_heads=2, embed_dim=6,
+                              decoder_depth=1, decoder_width=16, decoder_heads=2, assignment="soft"))
+images, names = torch.rand(2, 3, 32, 32), list(model.state_dict())
+def step():
+    torch.manual_seed(1)
+    model.zero_grad()
+    output = model(images)
+    (output.segments.sum() + output.whole.sum() + output.reconstruction.square().sum()).backward()
+    return [output.segments, output.reconstruction, *(p.grad.clone() for p in model.parameters())]
+expected = step()
+model.compile(backend="aot_eager")
+for got, value in zip(step(), expected, strict=True):
+    torch.testing.assert_close(got, value, rtol=1e-4, atol=1e-5)
+assert list(model.state_dict()) == names
+print("compiled", torch._dynamo.utils.counters["stats"]["unique_graphs"])
+"""
+
+
+def test_a_compiled_student_computes_the_same_under_the_same_names():
+    """In a process of its own, where no shapes are checked. Traced, not turned into C++: minutes."""
+    command = [sys.executable, "-c", COMPILED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split()[-1]) >= 1
