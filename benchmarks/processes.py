@@ -2,8 +2,8 @@
 
     uv run python -m benchmarks.processes
 
-`accelerate launch` trains on generated scenes, one thread a process. Each process takes the config's batch,
-so that two that do not hinder each other are twice as fast.
+torchrun trains on generated scenes, one thread a process. Each process takes the same number of images a
+step, so that two that do not hinder each other are twice as fast.
 """
 
 import json
@@ -28,6 +28,8 @@ class ProcessesConfig:
     config: str = "configs/quickstart.py"
     images: int = 800
     """Scenes, in shards of 100."""
+    batch_size: int = 16
+    """Images of a process in a step."""
     steps: int = 40
     rounds: int = 3
 
@@ -38,6 +40,7 @@ def images_per_second(config: ProcessesConfig, processes: int, shards: str) -> f
     command += ["--nproc-per-node", str(processes), "-m", "pipelines.train", config.config]
     with tempfile.TemporaryDirectory() as output:
         command += ["--data.shards", shards, "--output", f"{output}/run"]
+        command += ["--data.batch-size", str(config.batch_size * processes)]
         command += ["--steps", str(config.steps), "--warmup", "0", "--log-every", "10"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
