@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from zeroseg.config import RunConfig, differences, to_json
 from zeroseg.errors import InputError
-from zeroseg.training.checkpoints import Checkpoints, Content, read
+from zeroseg.training.checkpoints import Checkpoints, Content, state_of
 
 PATIENCE = 60
 """Seconds to wait for another run in the same folder to end."""
@@ -61,7 +61,7 @@ class RunFolder:
             )
         step = 0
         if newest is not None:
-            state = read(newest).state
+            state = state_of(newest)
             step = int(state["step"])
             self._compare(state, wanted, newest, allowed)
         try:

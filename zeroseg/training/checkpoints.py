@@ -134,10 +134,15 @@ def damage(path: Path) -> str | None:
     return None
 
 
+def state_of(path: Path) -> dict[str, Any]:
+    """Its plain values."""
+    return json.loads((path / STATE).read_text())
+
+
 def read(path: Path) -> Content:
     """Read a checkpoint that is whole; tensors are on the CPU."""
     files = {p.stem: safetensors.torch.load_file(p) for p in sorted(path.glob("*.safetensors"))}
-    return Content(files, json.loads((path / STATE).read_text()))
+    return Content(files, state_of(path))
 
 
 def _fill(folder: Path, content: Content) -> None:
