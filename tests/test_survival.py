@@ -28,7 +28,7 @@ from training_runs import (
 from zeroseg.training.checkpoints import read
 from zeroseg.training.preemption import STOPPED
 
-STEPS = 14
+STEPS = 40
 SAVING = ("--save-every", "3", "--keep-last", "3", "--ema-decay", "0.9")
 
 
@@ -73,7 +73,7 @@ def killed(process) -> None:
 def test_killed_at_any_step_a_run_goes_on_to_the_same_weights(scenes, tmp_path, request, processes):
     whole = request.getfixturevalue("undisturbed" if processes == 1 else "undisturbed_two")
     args, rng = arguments(scenes, tmp_path / "run", STEPS, *SAVING), random.Random(processes)
-    for step in (rng.randrange(1, 6), rng.randrange(7, 13)):
+    for step in (rng.randrange(1, 6), rng.randrange(12, 24)):
         process = start(args, processes)
         wait_for(process, tmp_path / "run", step)
         killed(process)
@@ -108,8 +108,10 @@ def test_two_processes_stop_after_the_same_step_though_only_one_is_told(
     output = tmp_path / "run"
     args = arguments(scenes, output, STEPS, *SAVING)
     process = start(args, 2)
+    wait_for(process, output, 1)
+    worker = workers_of(process)[1]
     wait_for(process, output, 4)
-    os.kill(workers_of(process)[1], signal.SIGUSR1)
+    os.kill(worker, signal.SIGUSR1)
     said = ended(process)
     assert process.returncode != 0
     assert f"exitcode  : {STOPPED}" in said
@@ -143,7 +145,7 @@ def test_workers_of_a_launcher_that_is_killed_save_and_end_before_the_next_run_b
     output = tmp_path / "run"
     args = arguments(scenes, output, STEPS, "--save-every", "1000", *SAVING[2:])
     process = start(args, 2)
-    wait_for(process, output, 3)
+    wait_for(process, output, 1)
     orphans = [psutil.Process(pid) for pid in workers_of(process)]
     process.kill()
     psutil.wait_procs(orphans, timeout=60)
