@@ -56,7 +56,9 @@ def test_quickstart_goes_from_nothing_to_a_report(tmp_path, capsys):
     rows = quickstart.quickstart(config)
     assert {"student, segments", "student, patches", "one label for the whole image"} <= rows.keys()
     page = (tmp_path / "q/report.html").read_text()
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 4 + 2  # examples; watched first and last
+    watched = [row["step"] for row in losses(tmp_path / "q/student-0") if "watch/miou" in row]
+    assert watched == [1, 2]
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert "4x4 cells named by their views" in capsys.readouterr().out
     for part in ("model", "checkpoints"):  # as if it had been stopped before its first checkpoint
