@@ -83,18 +83,17 @@ def test_killed_at_any_step_a_run_goes_on_to_the_same_weights(scenes, tmp_path, 
     same_run(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGUSR1])
 def test_asked_to_stop_it_finishes_the_step_saves_and_says_how_to_go_on(
-    scenes, tmp_path, undisturbed, sign
+    scenes, tmp_path, undisturbed
 ):
     output = tmp_path / "run"
     args = arguments(scenes, output, STEPS, "--save-every", "1000", *SAVING[2:])
     process = start(args)
     wait_for(process, output, 4)
-    os.kill(process.pid, sign)
+    os.kill(process.pid, signal.SIGTERM)
     said = ended(process)
     assert process.returncode == STOPPED == 75, said
-    assert f"{sign.name}: finishing this step" in said
+    assert "SIGTERM: finishing this step" in said
     made = rows(output)[-1]["step"]
     assert f"stopped after step {made}, saved" in said
     assert read(output / "checkpoints/latest").state["step"] == made < STEPS
@@ -204,18 +203,17 @@ def test_it_goes_on_with_another_number_of_processes_and_loses_no_sample(
     assert sum(lanes * taken for lanes, taken in place["readings"]) == 44 < IMAGES
 
 
-@pytest.mark.parametrize("name", ["student.safetensors", "state.json", "random.safetensors"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_weights(
-    scenes, tmp_path, undisturbed, name
+    scenes, tmp_path, undisturbed
 ):
     output = tmp_path / "run"
     shutil.copytree(undisturbed, output)
     for made in ("model", "model-ema"):
         shutil.rmtree(output / made)
-    file = output / f"checkpoints/step-{STEPS:08d}" / name
+    file = output / f"checkpoints/step-{STEPS:08d}/optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-7])
     said = trained(arguments(scenes, output, STEPS, *SAVING))
-    assert f"step-{STEPS:08d} is damaged ({name} differs" in said
+    assert f"step-{STEPS:08d} is damaged (optimizer.safetensors differs" in said
     assert "going on from" in said
     same_run(output, undisturbed)
 
