@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
 from configs.quickstart import teacher as TEACHER
+from pipelines.examination import Examination
 from pipelines.job import accelerator_for
 from pipelines.quickstart import (
     READOUTS,
-    Examination,
     QuickstartConfig,
     health,
     trained,
@@ -139,7 +139,7 @@ def run_one(config: RunConfig, examination: Examination) -> dict[str, float]:
     for readout in READOUTS:
         if readout == "segments" or config.model.patch_embeddings:
             row[readout] = (
-                100 * examination.scores(Student(model, readout), examination.validation).miou
+                100 * examination.scores(Student(model, readout, None), examination.validation).miou
             )
     return row
 
@@ -150,7 +150,7 @@ def ablate(config: AblateConfig) -> str:
     accelerator = accelerator_for(DEFAULT)
     embeddings = write_embeddings(shards, TEACHER)
     clip = CLIP(TEACHER.clip, accelerator.device)
-    examination = Examination(shards, clip, accelerator)
+    examination = Examination(shards, clip, DEFAULT.model.patch_size, accelerator)
     table = variants(config)
     chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]
     jobs = [(n, s) for s in config.seeds for n in chosen]

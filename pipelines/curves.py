@@ -1,15 +1,13 @@
 """Curves of a run: what the rows of its metrics.jsonl hold, drawn over its steps."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+
+from pipelines.charts import chart as svg
 
 Row = dict[str, Any]
 """`step` and the numbers logged at it, None where not finite; rows differ in what they hold."""
@@ -68,28 +66,28 @@ def charted(rows: Sequence[Row]) -> list[tuple[Chart, dict[str, dict[int, float]
     return [(chart, lines) for chart, lines in filled if lines]
 
 
-def curves(rows: Sequence[Row]) -> str:
-    """All charts, two in a line, as inline SVG; empty where the rows have none."""
-    charts = charted(rows)
-    if not charts:
-        return ""
-    lines = -(-len(charts) // 2)
-    figure = plt.figure(figsize=(10, 3.2 * lines), layout="constrained")
-    for place, (chart, values) in enumerate(charts, start=1):
-        _draw(figure.add_subplot(lines, 2, place), chart, values)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
-    plt.close(figure)
-    return "".join(buffer.getvalue().partition("<svg")[1:])
+class Curve(NamedTuple):
+    """A chart that is drawn."""
+
+    title: str
+    svg: str
 
 
-def _draw(axes: Axes, chart: Chart, lines: dict[str, dict[int, float]]) -> None:
+def curves(rows: Sequence[Row], run: str) -> list[Curve]:
+    """All charts that the rows of a run have anything for."""
+    return [
+        Curve(chart.title, svg(f"{chart.title}, by step: {run}", partial(_draw, chart, values)))
+        for chart, values in charted(rows)
+    ]
+
+
+def _draw(chart: Chart, lines: dict[str, dict[int, float]], axes: Axes) -> None:
     labels = {name: name.removeprefix("watch/").removeprefix("nearest/") for name in lines}
     if chart.stacked:
         grids = sorted(lines, key=lambda name: (len(name), name))
         steps = sorted({step for line in lines.values() for step in line})
         areas = [[lines[name].get(step, 0.0) for step in steps] for name in grids]
-        axes.stackplot(steps, areas, labels=[labels[name] for name in grids])
+        axes.stackplot(steps, areas, labels=[labels[name] for name in grids], alpha=0.8)
     else:
         for name, line in lines.items():
             # A single value would be a line without length.
@@ -97,5 +95,5 @@ def _draw(axes: Axes, chart: Chart, lines: dict[str, dict[int, float]]) -> None:
             axes.plot(list(line), list(line.values()), label=labels[name], marker=marker)
     if chart.log and any(value > 0 for line in lines.values() for value in line.values()):
         axes.set_yscale("log")
-    axes.set(title=chart.title, xlabel="step")
-    axes.legend(fontsize=8)
+    axes.set(xlabel="step")
+    axes.legend()

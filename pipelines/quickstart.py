@@ -15,42 +15,39 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 import tyro
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from tqdm import tqdm
 
 from configs.quickstart import config as STUDENT
 from configs.quickstart import teacher as TEACHER
 from pipelines.embed import EmbedConfig, embed
-from pipelines.evaluate import write_examples, write_scores
+from pipelines.examination import Examination
 from pipelines.job import accelerator_for
-from pipelines.report import markdown, report
+from pipelines.report import report
+from pipelines.report_table import markdown
 from pipelines.train import train
 from shards import scenes
 from shards.build import Limits, build
 from zeroseg.config import RunConfig
 from zeroseg.data.batch import Batch
-from zeroseg.data.benchmarks import SCENES, SCENES_OBJECTS
-from zeroseg.data.evaluation import evaluation_batches
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import open_set
-from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate, sweep
+from zeroseg.data.benchmarks import SCENES
 from zeroseg.evaluation.inference import Segmenter
-from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student
+from zeroseg.evaluation.protocols import protocol_named
+from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student, clip_segmenter
 from zeroseg.evaluation.watching import Watch
 from zeroseg.models import load
 from zeroseg.models.clip import CLIP
-from zeroseg.models.prompts import TEMPLATES
+from zeroseg.models.dense import Dense
 from zeroseg.models.zeroseg import Readout, ZeroSeg
 from zeroseg.training.objectives import grouping_health
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
-PROTOCOL = Protocol(short_side=scenes.SIZE, window=0, templates="bare")
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-"""Candidate background thresholds; one is chosen for each segmenter on the validation split."""
+SHOWN = 9
+"""Pictures of each student."""
 READOUTS: tuple[Readout, ...] = ("segments", "patches", "combined")
 
 
@@ -69,59 +66,6 @@ class QuickstartConfig:
     """Delete what an earlier call left, instead of continuing it."""
 
 
-class Examination:
-    """Scores any segmenter on the scenes: thresholds from validation, scores from test."""
-
-    def __init__(self, shards: Path, clip: CLIP, accelerator: Accelerator) -> None:
-        self.accelerator = accelerator
-        self.validation, self.test = (self._read(shards, s) for s in ("val", "test"))
-        templates = TEMPLATES[PROTOCOL.templates]
-        self.embeddings = {
-            b.name: clip.class_embeddings(b.names, templates) for b in (SCENES, SCENES_OBJECTS)
-        }
-
-    def _read(self, shards: Path, split: str) -> list[Batch]:
-        opened, multiple = open_set(f"{shards}/{split}", ShardCache()), STUDENT.model.patch_size
-        batches = evaluation_batches(
-            opened, short_side=scenes.SIZE, multiple=multiple, batch_size=25
-        )
-        return list(batches)
-
-    def scores(self, segmenter: Segmenter, batches: Sequence[Batch]) -> Scores:
-        """Scores over all classes of the scenes."""
-        embeddings = self.embeddings[SCENES.name]
-        return evaluate(segmenter, batches, SCENES, embeddings, PROTOCOL, self.accelerator)
-
-    def object_scores(self, segmenter: Segmenter) -> tuple[Scores, Protocol]:
-        """Test scores over objects and background, at the threshold that validation prefers."""
-        benchmark, embeddings = SCENES_OBJECTS, self.embeddings[SCENES_OBJECTS.name]
-        tried = sweep(
-            segmenter,
-            self.validation,
-            benchmark,
-            embeddings,
-            PROTOCOL,
-            self.accelerator,
-            THRESHOLDS,
-        )
-        chosen = max(zip(tried, THRESHOLDS, strict=True), key=lambda pair: pair[0].miou)[1]
-        protocol = dataclasses.replace(PROTOCOL, background_threshold=chosen)
-        return evaluate(
-            segmenter, self.test, benchmark, embeddings, protocol, self.accelerator
-        ), protocol
-
-    def write(self, name: str, segmenter: Segmenter, run: Path) -> dict[str, float]:
-        """Score on the test split, keep the results in the run folder, return the table's row."""
-        scores = self.scores(segmenter, self.test)
-        objects, protocol = self.object_scores(segmenter)
-        write_scores(run / "results", name, scores, PROTOCOL)
-        write_scores(run / "results", name, objects, protocol)
-        split = (scores.seen_miou, scores.unseen_miou, scores.hiou)
-        values = (scores.miou, *(v or 0.0 for v in split), objects.miou)
-        columns = ("mIoU", "seen", "unseen", "hIoU", "objects + background")
-        return dict(zip(columns, (100 * v for v in values), strict=True))
-
-
 @torch.no_grad()
 def health(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
     """Mean grouping health over images, as the student answers."""
@@ -132,17 +76,19 @@ def health(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
 
 def baselines(clip: CLIP, model: ZeroSeg) -> dict[str, Segmenter]:
     """What the trained student has to beat."""
-    return {
-        "untrained student, segments": Student(model, "segments"),
-        "untrained student, patches": Student(model, "patches"),
-        "one label for the whole image": GridCells(clip, 1),
-        "2x2 cells named by their views": GridCells(clip, 2),
-        "3x3 cells named by their views": GridCells(clip, 3),
-        "4x4 cells named by their views": GridCells(clip, 4),
-        "dense teacher, whole image": DenseCLIP(clip, 1),
-        "dense teacher, 2x2 crops": DenseCLIP(clip, 2),
-        "dense teacher, 3x3 crops": DenseCLIP(clip, 3),
+    named: dict[str, Segmenter] = {
+        "untrained student, segments": Student(model, "segments", None),
+        "untrained student, patches": Student(model, "patches", None),
+        "one label for the whole image": clip_segmenter(clip, "whole", None),
     }
+    for grid in (2, 3, 4):
+        named[f"{grid}x{grid} cells named by their views"] = GridCells(clip, grid, None)
+    for method in get_args(Dense):
+        named[f"teacher, {method}"] = clip_segmenter(clip, method, None)
+    for grid in (2, 3):
+        cut = DenseCLIP(clip, "maskclip", None, grid)
+        named[f"teacher, maskclip on {grid}x{grid} crops"] = cut
+    return named
 
 
 def write_data(config: QuickstartConfig) -> Path:
@@ -184,7 +130,7 @@ def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) 
         benchmark=SCENES.name,
         every=max(1, config.steps // 4),
         readout="combined",
-        protocol=PROTOCOL,
+        protocol=protocol_named("scenes", SCENES),
     )
     return dataclasses.replace(
         STUDENT,
@@ -215,29 +161,23 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     teacher = write_embeddings(shards, TEACHER)
     models = {s: trained(student_config(config, teacher, s)) for s in config.seeds}
     clip = CLIP(TEACHER.clip, accelerator.device)
-    examination = Examination(shards, clip, accelerator)
+    examination = Examination(shards, clip, STUDENT.model.patch_size, accelerator)
     set_seed(config.seeds[0])
     others = baselines(clip, ZeroSeg(STUDENT.model).eval())
-    rows: dict[str, list[dict[str, float]]] = {}
-    jobs = [
-        (f"student, {readout}", Student(model, readout), config.output / f"student-{seed}")
+    folders = {seed: config.output / f"student-{seed}" for seed in models}
+    jobs: list[tuple[str, Segmenter, Path]] = [
+        (f"student, {readout}", Student(model, readout, None), folders[seed])
         for readout in READOUTS
         for seed, model in models.items()
     ]
-    jobs += [
-        (name, segmenter, config.output / "without-training") for name, segmenter in others.items()
-    ]
+    jobs += [(n, segmenter, config.output / "without-training") for n, segmenter in others.items()]
+    rows: dict[str, list[dict[str, float]]] = {}
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
-        rows.setdefault(name, []).append(examination.write(name, segmenter, run))
-    for seed, model in models.items():
-        place = config.output / f"student-{seed}" / "examples" / SCENES.name
-        embeddings = examination.embeddings[SCENES.name]
-        student = Student(model, "combined")
-        write_examples(place, student, examination.test, SCENES, embeddings, PROTOCOL, 10)
-    runs = [config.output / f"student-{seed}" for seed in models] + [
-        config.output / "without-training"
-    ]
-    page = report(runs, config.output / "report.html")
+        shown = SHOWN if name == "student, combined" else 0
+        rows.setdefault(name, []).append(examination.write(name, segmenter, run, shown))
+    page = report(
+        [*folders.values(), config.output / "without-training"], config.output / "report.html"
+    )
     grouping = [health(m, examination.test) for m in models.values()]
     summary = summarised(rows)
     (config.output / "scores.md").write_text(summary + "\n")

@@ -1,25 +1,26 @@
-"""One self-contained HTML page: curves of training, scores, per-class bars, pictures.
+"""One self-contained HTML page: scores side by side, what is behind them, training, pictures.
 
 zeroseg report runs/a runs/b --output report.html
 """
 
 import base64
-import json
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import jinja2
 import tyro
 
-from pipelines.curves import Row, curves
+from pipelines.curves import Curve, curves
+from pipelines.report_comparisons import comparisons_of
+from pipelines.report_details import Details, details_of
+from pipelines.report_results import Result, metrics_of, pictures_of, results_of, watched_of
+from pipelines.report_table import SCORES, Table, table_of
 from zeroseg.errors import InputError
-
-COLUMNS = ("miou", "seen_miou", "unseen_miou", "hiou")
+from zeroseg.evaluation.published import BENCHMARKS, CERTAINTIES, FAMILIES, PUBLISHED, Published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,96 +32,125 @@ class ReportConfig:
     output: Path = Path("report.html")
 
 
-def results_of(run: Path) -> list[dict[str, Any]]:
-    """Every scored result of a run, as `pipelines.evaluate` wrote them, in order of name."""
-    return [json.loads(p.read_text()) for p in sorted((run / "results").glob("*.json"))]
+class Picture(NamedTuple):
+    """A picture inside the page."""
+
+    caption: str
+    data: str
+    """PNG, base64."""
 
 
-def metrics_of(run: Path) -> list[Row]:
-    """The rows of a run's metrics.jsonl; a line that a crash cut short is left out."""
-    file, rows = run / "metrics.jsonl", []
-    for line in file.read_text().splitlines() if file.is_file() else ():
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return rows
+class BenchmarkPart(NamedTuple):
+    """What one run has of one benchmark."""
+
+    benchmark: str
+    pictures: dict[str, list[Picture]]
+    details: list[Details]
 
 
-def watched_of(run: Path) -> list[Path]:
-    """The first and the last picture that training drew."""
-    pictures = sorted((run / "watch").glob("step-*.png"))
-    return pictures[:1] + pictures[1:][-1:]
+class RunPart(NamedTuple):
+    """What the page says of one run."""
+
+    name: str
+    curves: list[Curve]
+    watched: list[Picture]
+    benchmarks: list[BenchmarkPart]
+    config: str
 
 
-def table(runs: Sequence[Path]) -> tuple[list[str], list[tuple[str, list[float | None]]]]:
-    """Column names, then rows of (name, scores in percent), runs in the order given."""
-    columns, rows = [], {}
-    for run in runs:
-        for result in results_of(run):
-            scores = result["scores"]
-            row = rows.setdefault((run.name, result["name"]), {})
-            for key in COLUMNS:
-                if scores[key] is not None:
-                    column = (
-                        f"{scores['benchmark']} {key.replace('_miou', '').replace('miou', 'mIoU')}"
-                    )
-                    columns += [] if column in columns else [column]
-                    row[column] = 100 * scores[key]
-    lines = [
-        (f"{run} · {name}", [row.get(c) for c in columns]) for (run, name), row in rows.items()
-    ]
-    return columns, lines
+class PublishedPart(NamedTuple):
+    """What others published under one family of protocols."""
 
-
-def markdown(columns: Sequence[str], rows: Sequence[tuple[str, list[float | None]]]) -> str:
-    """The table as Markdown."""
-    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name, values in rows:
-        lines.append(
-            f"| {name} | " + " | ".join("-" if v is None else f"{v:.1f}" for v in values) + " |"
-        )
-    return "\n".join(lines)
+    protocol: str
+    words: str
+    benchmarks: list[str]
+    rows: list[Published]
 
 
 def report(runs: Sequence[Path], output: Path) -> Path:
     """Write the page. Raises InputError for a folder with neither metrics nor results."""
-    pages = []
-    for run in runs:
-        rows, results = metrics_of(run), results_of(run)
-        if not rows and not results:
-            raise InputError(f"{run} holds neither metrics.jsonl nor results/: name a run folder")
-        pages.append(
-            {
-                "name": run.name,
-                "curves": curves(rows),
-                "watched": [_embedded(p) for p in watched_of(run)],
-                "results": [r for r in results if r["name"].startswith("student")],
-                "examples": [_embedded(p) for p in sorted((run / "examples").glob("*/*.png"))],
-                "config": (run / "config.json").read_text()
-                if (run / "config.json").is_file()
-                else "",
-            }
-        )
-    columns, rows = table(runs)
-    best = [max((r[1][i] or 0 for r in rows), default=0) for i in range(len(columns))]
-    template = jinja2.Environment(autoescape=True).from_string(
-        files("pipelines").joinpath("report.html.jinja").read_text()
+    results = {run: results_of(run, name) for run, name in named(runs).items()}
+    everything = [result for held in results.values() for result in held]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+    )
+    page = environment.get_template("report.html.jinja").render(
+        table=table_of(everything),
+        score_names=SCORES,
+        comparisons=comparisons_of(everything),
+        published=published_parts({result.benchmark for result in everything}),
+        certainties=CERTAINTIES,
+        runs=[run_part(run, name, results[run]) for run, name in named(runs).items()],
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     fresh = output.with_suffix(".new")
-    fresh.write_text(template.render(columns=columns, rows=rows, best=best, runs=pages))
+    fresh.write_text(page)
     fresh.rename(output)
     return output
 
 
-def _embedded(picture: Path) -> dict[str, str]:
-    return {"name": picture.stem, "data": base64.b64encode(picture.read_bytes()).decode()}
+def table(runs: Sequence[Path]) -> Table:
+    """The scores of all runs."""
+    return table_of([r for run, name in named(runs).items() for r in results_of(run, name)])
+
+
+def named(runs: Sequence[Path]) -> dict[Path, str]:
+    """What the page calls each run: its folder's name, or the whole path where two share one."""
+    names = [run.resolve().name for run in runs]
+    return {r: str(r) if names.count(n) > 1 else n for r, n in zip(runs, names, strict=True)}
+
+
+def run_part(run: Path, name: str, results: Sequence[Result]) -> RunPart:
+    """Collect what is in a run folder."""
+    rows = metrics_of(run)
+    if not rows and not results:
+        raise InputError(f"{run} holds neither metrics.jsonl nor results/: name a run folder")
+    drawn = [folder.name for folder in sorted((run / "examples").glob("*/"))]
+    config = run / "config.json"
+    return RunPart(
+        name,
+        curves(rows, name),
+        [_embedded(file.stem, file) for file in watched_of(run)],
+        [
+            BenchmarkPart(
+                benchmark,
+                {
+                    kind: [_embedded(*picture) for picture in pictures]
+                    for kind, pictures in pictures_of(run, benchmark).items()
+                },
+                [details_of(result) for result in results if result.benchmark == benchmark],
+            )
+            for benchmark in dict.fromkeys([*(r.benchmark for r in results), *drawn])
+        ],
+        config.read_text() if config.is_file() else "",
+    )
+
+
+def published_parts(benchmarks: AbstractSet[str]) -> list[PublishedPart]:
+    """Published numbers on benchmarks of the page; of the paper's rows all, where there is any."""
+    parts = []
+    for protocol, words in FAMILIES.items():
+        rows = [
+            row for row in PUBLISHED if row.protocol == protocol and benchmarks & row.miou.keys()
+        ]
+        shown = [b for b in BENCHMARKS if any(b in row.miou for row in rows)]
+        if protocol != "zeroseg":
+            shown = [b for b in shown if b in benchmarks]
+        if rows:
+            parts.append(PublishedPart(protocol, words, shown, rows))
+    return parts
+
+
+def _embedded(caption: str, picture: Path) -> Picture:
+    return Picture(caption, base64.b64encode(picture.read_bytes()).decode())
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and write the page."""
     config = tyro.cli(ReportConfig, args=arguments, prog="zeroseg report")
-    print(markdown(*table(config.runs)))
-    print(report(config.runs, config.output))
+    page = report(config.runs, config.output)
+    print(table(config.runs).markdown())
+    print(page)
 
 
 if __name__ == "__main__":

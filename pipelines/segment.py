@@ -18,15 +18,14 @@ from accelerate import Accelerator
 from PIL import Image
 
 from zeroseg.data.benchmarks import Benchmark
-from zeroseg.data.images import decode_image, resized, short_side_size
+from zeroseg.data.images import decode_image, resized
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Protocol
-from zeroseg.evaluation.inference import label_map, slide
+from zeroseg.evaluation.evaluate import label_maps, task_for
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
+from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models import load
 from zeroseg.models.clip import CLIP
-from zeroseg.models.prompts import templates_named
 from zeroseg.models.zeroseg import Readout
 
 
@@ -70,20 +69,23 @@ def run(config: SegmentConfig) -> Path:
     model, teacher = load(config.model)
     device = Accelerator().device
     model.to(device)
-    short_side = protocol.short_side or model.config.image_size
+    if not protocol.short_side:
+        protocol = dataclasses.replace(protocol, short_side=model.config.image_size)
+    task = task_for(CLIP(teacher, device), words, protocol)
+    segmenter = Student(model, config.readout, protocol.model_scale)
     size = (photo.shape[1], photo.shape[2])
-    pixels = resized(photo, short_side_size(size, short_side, model.config.patch_size))
+    pixels = resized(photo, protocol.picture_size(size, segmenter.multiple))
     image = (pixels[None].float() / 255).to(device)
-    clip = CLIP(teacher, device)
-    embeddings = clip.class_embeddings(words.names, templates_named(protocol.templates))
-    segmenter = Student(model, config.readout, protocol.logit_scale)
-    scores = slide(segmenter, image, embeddings, protocol.window, protocol.stride)
-    labels = label_map(scores, size, protocol.background_threshold)[0].cpu()
-    return _write(config, photo.permute(1, 2, 0).numpy(), labels, words)
+    labels = label_maps(segmenter, image, task, size)[0].cpu()
+    return _write(config, photo.permute(1, 2, 0).numpy(), labels, words, protocol)
 
 
 def _write(
-    config: SegmentConfig, photo: np.ndarray, labels: torch.Tensor, words: Benchmark
+    config: SegmentConfig,
+    photo: np.ndarray,
+    labels: torch.Tensor,
+    words: Benchmark,
+    protocol: Protocol,
 ) -> Path:
     config.output.mkdir(parents=True, exist_ok=True)
     stem = config.output / config.photo.stem
@@ -96,7 +98,7 @@ def _write(
     Image.fromarray(with_legend(overlay(photo, labels), present)).save(picture)
     shares = dict(zip(words.classes, [round(s, 4) for s in share.tolist()], strict=True))
     about = {"classes": list(words.classes), "share_of_pixels": shares}
-    about["protocol"] = dataclasses.asdict(config.protocol)
+    about["protocol"] = dataclasses.asdict(protocol)
     Path(f"{stem}.json").write_text(json.dumps(about, indent=2))
     print(f"{picture}: " + ", ".join(f"{c} {100 * share[i]:.0f} %" for i, c in present.items()))
     return picture

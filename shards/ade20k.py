@@ -8,8 +8,7 @@ from pathlib import Path
 
 from shards.labelled import locate, paired, png_ids, read_pair
 from shards.sample import Source
-from zeroseg.data.benchmarks import IGNORE
-from zeroseg.errors import InputError
+from zeroseg.data.benchmarks import ADE150, IGNORE
 
 ARCHIVE = "ADEChallengeData2016.zip"
 IDS = {0: IGNORE} | {i: i - 1 for i in range(1, 151)}
@@ -18,26 +17,13 @@ IDS = {0: IGNORE} | {i: i - 1 for i in range(1, 151)}
 def ade20k(root: Path, split: str = "validation") -> Source:
     """A split, training (20,210 images) or validation (2,000).
 
-    The root is `ADEChallengeData2016` or what holds it. Classes are named by `objectInfo150.txt`,
-    synonyms separated by commas, and not at all where it is missing. Raises InputError when a
-    folder is missing or that file does not name 150.
+    The root is `ADEChallengeData2016` or what holds it. Raises InputError when a folder is missing.
     """
     parts = dict.fromkeys((f"images/{split}", f"annotations/{split}"), ARCHIVE)
     folder = locate((root, root / "ADEChallengeData2016"), "ADE20K", parts)
     return Source(
         units=paired(folder, f"images/{split}", folder / f"annotations/{split}"),
         read=partial(read_pair, IDS, png_ids),
-        classes=_names(folder / "objectInfo150.txt"),
+        classes=ADE150.classes,
         built_from={"kind": "ade20k", "source": str(root), "split": split},
     )
-
-
-def _names(path: Path) -> tuple[str, ...]:
-    """The last of the tab-separated columns, below a line of titles."""
-    if not path.exists():
-        return ()
-    rows = path.read_text().splitlines()[1:]
-    names = tuple(row.split("\t")[-1].strip() for row in rows if row.strip())
-    if len(names) != 150:
-        raise InputError(f"{path} names {len(names)} classes, not 150: unpack {ARCHIVE} again")
-    return names

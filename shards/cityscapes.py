@@ -9,31 +9,11 @@ from pathlib import Path
 
 from shards.labelled import locate, paired, png_ids, read_pair
 from shards.sample import Source
-from zeroseg.data.benchmarks import IGNORE
+from zeroseg.data.benchmarks import CITYSCAPES19, IGNORE
 
-CITYSCAPES = {
-    7: "road",
-    8: "sidewalk",
-    11: "building",
-    12: "wall",
-    13: "fence",
-    17: "pole",
-    19: "traffic light",
-    20: "traffic sign",
-    21: "vegetation",
-    22: "terrain",
-    23: "sky",
-    24: "person",
-    25: "rider",
-    26: "car",
-    27: "truck",
-    28: "bus",
-    31: "train",
-    32: "motorcycle",
-    33: "bicycle",
-}
+SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """Ids of the scored classes, in the order of their labels."""
-IDS = dict.fromkeys(range(34), IGNORE) | {i: label for label, i in enumerate(CITYSCAPES)}
+IDS = dict.fromkeys(range(34), IGNORE) | {i: label for label, i in enumerate(SCORED)}
 
 
 def cityscapes(root: Path, split: str = "val") -> Source:
@@ -54,6 +34,6 @@ def cityscapes(root: Path, split: str = "val") -> Source:
             labels_end="_gtFine_labelIds",
         ),
         read=partial(read_pair, IDS, png_ids),
-        classes=tuple(CITYSCAPES.values()),
+        classes=CITYSCAPES19.classes,
         built_from={"kind": "cityscapes", "source": str(root), "split": split},
     )

@@ -18,40 +18,26 @@ from numpy import ndarray
 from shards.folder import SUFFIXES
 from shards.labelled import named, need, need_package, paired, png_ids, read_pair
 from shards.sample import BadSample, Sample, Source, encoded, image_size, key_of
-from zeroseg.data.benchmarks import COCO_OBJECT, IGNORE
+from zeroseg.data.benchmarks import COCO_OBJECT, COCO_STUFF171, IGNORE
 from zeroseg.errors import InputError
 
 ABSENT = {12: "street sign", 26: "hat", 29: "shoe", 30: "eye glasses", 45: "plate"}
 ABSENT |= {66: "mirror", 68: "window", 69: "desk", 71: "door", 83: "blender", 91: "hair brush"}
 """Categories that nothing is labelled with."""
-STUFF = (
-    ("banner", "blanket", "branch", "bridge", "building-other", "bush", "cabinet", "cage")
-    + ("cardboard", "carpet", "ceiling-other", "ceiling-tile", "cloth", "clothes", "clouds")
-    + ("counter", "cupboard", "curtain", "desk-stuff", "dirt", "door-stuff", "fence")
-    + ("floor-marble", "floor-other", "floor-stone", "floor-tile", "floor-wood", "flower", "fog")
-    + ("food-other", "fruit", "furniture-other", "grass", "gravel", "ground-other", "hill")
-    + ("house", "leaves", "light", "mat", "metal", "mirror-stuff", "moss", "mountain", "mud")
-    + ("napkin", "net", "paper", "pavement", "pillow", "plant-other", "plastic", "platform")
-    + ("playingfield", "railing", "railroad", "river", "road", "rock", "roof", "rug", "salad")
-    + ("sand", "sea", "shelf", "sky-other", "skyscraper", "snow", "solid-other", "stairs", "stone")
-    + ("straw", "structural-other", "table", "tent", "textile-other", "towel", "tree", "vegetable")
-    + ("wall-brick", "wall-concrete", "wall-other", "wall-panel", "wall-stone", "wall-tile")
-    + ("wall-wood", "water-other", "waterdrops", "window-blind", "window-other", "wood")
-)
-"""Categories 92 to 182."""
 THINGS = {
     category: label
     for label, category in enumerate((i for i in range(1, 92) if i not in ABSENT), 1)
 }
 """COCO-Object's label, 1 to 80, of each thing."""
-NAMES = ABSENT | dict(zip(THINGS, COCO_OBJECT.names, strict=True)) | dict(enumerate(STUFF, 92))
+USED = [i for i in range(1, 183) if i not in ABSENT]
+"""Categories in the order of COCO-Stuff's labels."""
+NAMES = ABSENT | dict(zip(USED, COCO_STUFF171.classes, strict=True))
 """Of each category, 1 to 182."""
 MASK_IDS = dict.fromkeys(range(IGNORE), 0) | THINGS | {IGNORE: IGNORE}
 """COCO-Object's labels of category ids."""
-USED = sorted(NAMES.keys() - ABSENT.keys())
 CLASSES = {
     182: tuple(NAMES[i] for i in range(1, 183)),
-    171: tuple(NAMES[i] for i in USED),
+    171: COCO_STUFF171.classes,
     81: COCO_OBJECT.classes,
 }
 """By number of classes: names in order of label."""

@@ -18,22 +18,12 @@ from numpy import ndarray
 from shards.labelled import Pair, locate, names_in, need, need_package, png_ids, read_pair
 from shards.sample import Source, key_of
 from shards.voc import voc_folder
-from zeroseg.data.benchmarks import IGNORE
+from zeroseg.data.benchmarks import CONTEXT59, CONTEXT60, IGNORE
 from zeroseg.errors import InputError
 
 ARCHIVE = "VOCtrainval_03-May-2010.tar"
 LABELS_ARCHIVE = "PASCAL Context's trainval.tar.gz"
 CONVERTED = "SegmentationClassContext"
-CONTEXT59 = (
-    ("aeroplane", "bag", "bed", "bedclothes", "bench", "bicycle", "bird", "boat", "book", "bottle")
-    + ("building", "bus", "cabinet", "car", "cat", "ceiling", "chair", "cloth", "computer", "cow")
-    + ("cup", "curtain", "dog", "door", "fence", "floor", "flower", "food", "grass", "ground")
-    + ("horse", "keyboard", "light", "motorbike", "mountain", "mouse", "person", "plate")
-    + ("platform", "pottedplant", "road", "rock", "sheep", "shelves", "sidewalk", "sign", "sky")
-    + ("snow", "sofa", "table", "track", "train", "tree", "truck", "tvmonitor", "wall", "water")
-    + ("window", "wood")
-)
-"""As `labels.txt` spells them, in order of id."""
 
 
 def context(root: Path, split: str = "val", classes: Literal[59, 60] = 60) -> Source:
@@ -69,7 +59,7 @@ def context(root: Path, split: str = "val", classes: Literal[59, 60] = 60) -> So
             for n in names
         ],
         read=partial(read_pair, {i: label[n] for i, n in numbered.items()}, decode),
-        classes=CONTEXT59 if classes == 59 else ("background", *CONTEXT59),
+        classes=(CONTEXT59 if classes == 59 else CONTEXT60).classes,
         built_from={"kind": "context", "source": str(root), "split": split}
         | {"classes": str(classes), "annotations": labels.name},
     )
@@ -85,10 +75,10 @@ def numbers(path: Path) -> dict[int, int]:
         number, _, name = line.partition(":")
         if name and number.strip().isdigit():
             ids.setdefault(name.replace(" ", ""), int(number))
-    if absent := set(CONTEXT59) - ids.keys():
+    if absent := set(CONTEXT59.classes) - ids.keys():
         raise InputError(f"{path} does not name {min(absent)!r}: unpack {LABELS_ARCHIVE}")
     rest = dict.fromkeys((0, *ids.values()), 0)
-    return rest | {ids[name]: number for number, name in enumerate(CONTEXT59, 1)}
+    return rest | {ids[name]: number for number, name in enumerate(CONTEXT59.classes, 1)}
 
 
 def label_map(data: bytes) -> UInt[ndarray, "height width"]:

@@ -1,15 +1,23 @@
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports torch or accelerate: tests run on the CPU wherever they are, and under a
 # launcher every process would otherwise believe that it is alone (no GPU, no CPU flag).
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Arithmetic depends on the number of threads, and tests share the cores with processes of theirs.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Tests start many processes; each would otherwise compile torch's sources again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# jaxtyping compiles zeroseg anew to check its shapes, and all else that zeroseg is the first to import.
+import accelerate  # noqa: F401
+import open_clip  # noqa: F401
 import pytest
+import tyro  # noqa: F401
+import webdataset  # noqa: F401
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
@@ -22,15 +30,17 @@ settings.load_profile("gate" if os.environ.get("CI") else "untimed")
 
 
 @pytest.fixture(scope="session")
-def real() -> Path:
+def real() -> Iterator[Path]:
     folder = Path(os.environ.get("ZEROSEG_REAL", ROOT / "../shared/real")).resolve()
     if not (folder / "teacher").is_dir():
         pytest.skip(f"no real photos and teacher at {folder}: set ZEROSEG_REAL")
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZEROSEG_REAL", str(folder))
+        yield folder
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Path:
+def small_disk(tmp_path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(

@@ -14,9 +14,10 @@ from shards import coco
 from shards.ade20k import ade20k
 from shards.cityscapes import cityscapes
 from shards.coco import coco_masks, coco_object, coco_stuff
-from shards.context import CONTEXT59, context
+from shards.context import context
 from shards.sample import Sample, Source, encoded
 from shards.voc import voc
+from zeroseg.data import class_names
 
 PHOTO = picture(40)  # 6 wide, 8 high
 OTHER = picture(200)
@@ -107,7 +108,7 @@ def voc_aug(root: Path) -> Source:
 
 
 CONTEXT = "VOCdevkit/VOC2010"
-NUMBERED = ["accordion", *CONTEXT59, "zoo", *[f"other {i}" for i in range(62, 460)]]
+NUMBERED = ["accordion", *class_names.CONTEXT, "zoo", *[f"other {i}" for i in range(62, 460)]]
 CONTEXT_IDS = np.full((8, 6), 1, np.uint16)
 CONTEXT_IDS[0] = [0, 2, 60, 61, 255, 459]
 MAIN_FILES = {
@@ -129,11 +130,7 @@ CONVERTED_FILES = {
 
 
 ADE = "ADEChallengeData2016"
-INFO = "Idx\tRatio\tTrain\tVal\tName\n" + "".join(
-    f"{i} \t0.1\t9\t9\tthing {i}, synonym {i} \n" for i in range(1, 151)
-)
 ADE_FILES = {
-    f"{ADE}/objectInfo150.txt": INFO.encode(),
     f"{ADE}/images/validation/ADE_val_00000001.jpg": PHOTO,
     f"{ADE}/annotations/validation/ADE_val_00000001.png": png(ids(0, 1, 150)),
     f"{ADE}/images/training/ADE_train_00000001.jpg": OTHER,

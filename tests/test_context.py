@@ -15,7 +15,8 @@ from releases import (
 )
 
 from shards import context as ctx
-from shards.context import CONTEXT59, context
+from shards.context import context
+from zeroseg.data import class_names
 from zeroseg.errors import InputError
 
 
@@ -30,7 +31,7 @@ def test_contexts_own_ids_become_59_classes_by_name(tmp_path, classes, expected,
     assert first_row(sample) == expected
     assert label_map(sample)[1, 0] == (0 if classes == 60 else 255)
     assert (sample.key, sample.image) == ("2008_000002", PHOTO)
-    assert source.classes[-59:] == CONTEXT59
+    assert source.classes[-59:] == class_names.CONTEXT
     assert len(source.classes) == classes
     assert source.built_from["annotations"] == "trainval"
     assert list(good(context(tmp_path, "train"))) == ["2008_000004"]
@@ -76,4 +77,4 @@ def test_contexts_59_are_found_wherever_labels_txt_has_them(tmp_path_factory, or
     numbers = ctx.numbers(file)
     assert numbers.keys() == set(range(460))
     found = {names[i]: number for i, number in numbers.items() if number}
-    assert found == {name: number for number, name in enumerate(CONTEXT59, 1)}
+    assert found == {name: number for number, name in enumerate(class_names.CONTEXT, 1)}

@@ -1,17 +1,17 @@
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import torch
+from jobs import done, program
 from PIL import Image
 
 from pipelines import cli, quickstart
 from shards import scenes
 from shards.build import Limits, build
+from zeroseg import load
 from zeroseg.training.checkpoints import read
 
 ROOT = Path(__file__).parents[1]
@@ -40,15 +40,6 @@ def losses(run: Path) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in timed} for row in rows]
 
 
-def launched(processes: int, module: str, args: list[str]) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(processes), "-m", module, *args]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
 def test_quickstart_goes_from_nothing_to_a_report(tmp_path, capsys):
     config = quickstart.QuickstartConfig(
         output=tmp_path / "q", train_images=32, validation_images=4, test_images=4, steps=2
@@ -75,7 +66,8 @@ def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_pat
     cli.main(
         ["evaluate", str(run), "--benchmark", "scenes", *pattern, *protocol, "--examples", "2"]
     )
-    result = json.loads((run / "results/scenes-student-segments.json").read_text())
+    (file,) = run.glob("results/scenes-zeroseg-*-student-segments.json")
+    result = json.loads(file.read_text())
     assert result["scores"]["images"] == 8
     assert result["protocol"]["short_side"] == 112
     photo = tmp_path / "photo.png"
@@ -105,8 +97,7 @@ def test_a_rehearsal_says_what_to_expect_and_writes_nothing(shards, tmp_path, ca
 def test_a_profiled_run_that_recomputes_writes_its_trace_and_an_ordinary_model(shards, tmp_path):
     run = tmp_path / "run"
     more = ["--activation-checkpointing", "--ema-decay", "0.5", "--profile"]
-    done = launched(1, "pipelines.train", arguments(shards, run, 6, *more))
-    assert done.returncode == 0, done.stderr[-2000:]
+    done(program, "pipelines.train", arguments(shards, run, 6, *more))
     trace = json.loads((run / "profile/trace-0.json").read_text())
     assert any("attention" in event.get("name", "") for event in trace["traceEvents"])
     words = ["--classes", "red ball, grass", "--output", str(tmp_path / "out")]
@@ -134,6 +125,13 @@ def test_a_setting_that_cannot_work_is_an_error_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_of_no_steps_writes_the_student_as_it_begins(shards, tmp_path):
+    for name in ("first", "second"):
+        cli.main(["train", *arguments(shards, tmp_path / name, 0)])
+    first, second = (load(tmp_path / name)[0].state_dict() for name in ("first", "second"))
+    assert all(torch.equal(first[k], v) for k, v in second.items())
+
+
 def test_a_run_can_be_repeated_from_its_own_config(shards, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     cli.main(["train", *arguments(shards, first, 3)])
@@ -143,17 +141,16 @@ def test_a_run_can_be_repeated_from_its_own_config(shards, tmp_path):
 
 def test_two_processes_train_and_score_like_one(shards, tmp_path):
     run = tmp_path / "run"
-    done = launched(2, "pipelines.train", arguments(shards, run, 3))
-    assert done.returncode == 0, done.stderr[-2000:]
+    done(program, "pipelines.train", arguments(shards, run, 3), ranks=2)
     assert len(losses(run)) == 3
     assert read(run / "checkpoints/latest").state["processes"] == 2
     scored = []
-    for processes in (1, 2):
+    for ranks in (1, 2):
         args = [str(run), "--benchmark", "scenes", "--shards", f"{shards}/val"]
         args += ["--protocol.short-side", "112", "--protocol.window", "0", "--examples", "0"]
-        done = launched(processes, "pipelines.evaluate", args)
-        assert done.returncode == 0, done.stderr[-2000:]
-        scored.append(json.loads((run / "results/scenes-student-segments.json").read_text()))
+        done(program, "pipelines.evaluate", args, ranks=ranks)
+        (file,) = run.glob("results/scenes-zeroseg-*-student-segments.json")
+        scored.append(json.loads(file.read_text()))
     assert scored[0] == scored[1]
 
 

@@ -3,12 +3,12 @@ import io
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 from torchvision import transforms
 
-from zeroseg.data.images import centre_crop, decode_image, decode_labels, resized, short_side_size
+from zeroseg.data.images import centre_crop, decode_image, decode_labels, resized
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -161,28 +161,3 @@ def test_a_centre_crop_takes_the_middle_of_the_longer_side(wide):
     crop = centre_crop(ramp if wide else ramp.mT, 4)
     middle = torch.arange(3, 7).expand(3, 4, 4)
     assert torch.equal(crop, middle if wide else middle.mT)
-
-
-@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 600), st.integers(1, 32))
-def test_sizes_are_multiples_close_to_the_scaled_ones(height, width, short_side, multiple):
-    size = short_side_size((height, width), short_side, multiple)
-    scale = short_side / min(height, width)
-    for new, old in zip(size, (height, width), strict=True):
-        assert new > 0
-        assert new % multiple == 0
-        assert new == multiple or abs(new - old * scale) <= multiple / 2 + 1e-6
-
-
-@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 40), st.integers(1, 32))
-def test_the_shorter_side_is_the_one_asked_for_when_that_is_a_multiple(height, width, n, multiple):
-    size = short_side_size((height, width), n * multiple, multiple)
-    assert min(size) == n * multiple
-    assert short_side_size((width, height), n * multiple, multiple) == size[::-1]
-
-
-@given(st.integers(1, 500), st.integers(1, 500), st.integers(2, 5))
-def test_only_the_shape_of_a_picture_matters_not_its_size(height, width, factor):
-    small = short_side_size((height, width), 64, 16)
-    scale = 64 / min(height, width)
-    assume(all(abs(side * scale / 16 % 1 - 0.5) > 1e-6 for side in (height, width)))
-    assert short_side_size((factor * height, factor * width), 64, 16) == small

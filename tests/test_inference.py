@@ -1,56 +1,86 @@
-import json
-from dataclasses import replace
+import math
 
 import pytest
 import torch
-from accelerate import Accelerator
-from hypothesis import given
+import torch.nn.functional as F
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from zeroseg.data.batch import Batch, Lost
-from zeroseg.data.benchmarks import IGNORE, Benchmark
-from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate, mapped_labels, sweep
-from zeroseg.evaluation.inference import Segmenter, label_map, slide, window_starts
+from zeroseg.evaluation import inference
+from zeroseg.evaluation.inference import (
+    Axis,
+    Segmenter,
+    WindowScores,
+    best_class,
+    pixel_scores,
+    thresholds_reached,
+    window_scores,
+    window_starts,
+    with_background,
+)
 
-PLAIN = Benchmark(name="plain", classes=("a", "b", "c"), background=False)
-OBJECTS = Benchmark(name="objects", classes=("background", "a", "b", "c"), background=True)
-WHOLE = Protocol(window=0)
 generator = torch.Generator().manual_seed(0)
+property_test = settings(max_examples=60, deadline=None)
 
 
-class Pixelwise:
-    """Takes a pixel's three channels for the scores of three classes."""
+class Patches:
+    """Scores of a patch are its mean colour against the embeddings; remembers its batches."""
 
-    def predict(self, images, class_embeddings):
-        scores = torch.einsum("bchw,kc->bkhw", images, class_embeddings)
-        return scores / scores.sum(1, keepdim=True)
-
-
-class WindowNumber:
-    """Gives the first window 0, the second 1 and so on."""
-
-    def __init__(self):
-        self.seen = -1
+    def __init__(self, multiple: int = 1, dtype: torch.dtype = torch.float32):
+        self.multiple, self.dtype, self.batches = multiple, dtype, []
 
     def predict(self, images, class_embeddings):
-        self.seen += 1
-        return torch.full((1, len(class_embeddings), *images.shape[2:]), float(self.seen))
+        self.batches.append(len(images))
+        patches = F.avg_pool2d(images, self.multiple)
+        return torch.einsum("bchw,kc->bkhw", patches, class_embeddings).to(self.dtype)
 
 
-def random_images(count: int = 6, size: tuple[int, int] = (5, 7)) -> torch.Tensor:
-    return torch.randint(1, 256, (count, 3, *size), generator=generator) / 255
+class Corner:
+    """Everything in a window is as its upper left pixel."""
+
+    multiple = 1
+
+    def predict(self, images, class_embeddings):
+        return images[:, :1, :1, :1].expand(-1, len(class_embeddings), *images.shape[2:])
 
 
-def batch(images: torch.Tensor, labels: torch.Tensor | None, start: int = 0) -> Batch:
-    keys = tuple(f"k{start + i}" for i in range(len(images)))
-    return Batch(keys, (images * 255).round().byte(), labels)
+def axis(side: int, window: int, stride: int) -> Axis:
+    return Axis(side, min(window, side), window_starts(side, window, stride))
 
 
-def scored(batches: list[Batch], benchmark=PLAIN, protocol=WHOLE, segmenter=None) -> Scores:
-    names = torch.eye(len(benchmark.names))
-    accelerator = Accelerator(cpu=True)
-    return evaluate(segmenter or Pixelwise(), batches, benchmark, names, protocol, accelerator)
+def random_scores(
+    sides: tuple[int, int],
+    window: int,
+    stride: int,
+    classes: int,
+    patch: float,
+    dtype: torch.dtype = torch.float64,
+    batch: int = 1,
+) -> WindowScores:
+    down, across = (axis(side, window, stride) for side in sides)
+    rows, columns = (len(a.starts) * max(1, round(a.window / patch)) for a in (down, across))
+    grids = torch.randn(batch, classes, rows, columns, generator=generator, dtype=dtype)
+    return WindowScores(grids, down, across)
+
+
+def step_by_step(scores: WindowScores, size: tuple[int, int]) -> Tensor:
+    """Resize every window, add, divide by how many there were, resize: in float64."""
+    down, across = scores.down, scores.across
+    grids = scores.grids.double()
+    total = grids.new_zeros(*grids.shape[:2], down.side, across.side)
+    count = torch.zeros_like(total)
+    for top, row in zip(down.starts, grids.chunk(len(down.starts), 2), strict=True):
+        for left, part in zip(across.starts, row.chunk(len(across.starts), 3), strict=True):
+            place = (..., slice(top, top + down.window), slice(left, left + across.window))
+            total[place] += F.interpolate(part, (down.window, across.window), mode="bilinear")
+            count[place] += 1
+    return F.interpolate(total / count, size, mode="bilinear")
+
+
+def owners_of(scores: WindowScores) -> Tensor:
+    return torch.arange(scores.grids.shape[1])
 
 
 @given(st.integers(1, 300), st.integers(1, 100), st.data())
@@ -59,36 +89,166 @@ def test_windows_cover_the_side_and_stay_inside(size, window, data):
     starts = window_starts(size, window, stride)
     covered = {x for start in starts for x in range(start, min(start + window, size))}
     assert covered == set(range(size))
-    assert starts == sorted(set(starts))
+    assert starts == tuple(sorted(set(starts)))
     assert min(starts) == 0
     assert max(starts) == max(0, size - window)
 
 
 def test_windows_of_a_side_that_divides_evenly():
-    assert window_starts(448, 224, 112) == [0, 112, 224]
-    assert window_starts(500, 448, 224) == [0, 52]
+    assert window_starts(448, 224, 112) == (0, 112, 224)
+    assert window_starts(500, 448, 224) == (0, 52)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(0, 0), (3, 2), (4, 4), (6, 1), (7, 3), (99, 50)])
 def test_windows_change_nothing_for_a_segmenter_that_sees_single_pixels(window, stride):
-    images = random_images()
-    whole = Pixelwise().predict(images, torch.eye(3))
-    assert torch.allclose(slide(Pixelwise(), images, torch.eye(3), window, stride), whole)
+    images, names = torch.rand(6, 3, 5, 7, generator=generator), torch.eye(3)
+    scores = window_scores(Patches(), images, names, window, stride)
+    assert torch.allclose(pixel_scores(scores, (5, 7)), images, atol=1e-6)
 
 
 def test_overlapping_windows_are_averaged():
-    seen = slide(WindowNumber(), torch.zeros(1, 3, 2, 5), torch.eye(2), window=3, stride=2)
-    assert seen[0, 0].tolist() == [[0, 0, 0.5, 1, 1]] * 2
+    images = torch.arange(5.0).expand(1, 3, 2, 5)
+    scores = window_scores(Corner(), images, torch.eye(2), window=3, stride=2)
+    assert pixel_scores(scores, (2, 5))[0, 0].tolist() == [[0, 0, 1, 2, 2]] * 2
 
 
-def test_anything_with_a_predict_method_is_a_segmenter():
-    assert isinstance(Pixelwise(), Segmenter)
+@property_test
+@given(st.data())
+def test_one_map_an_axis_is_resizing_averaging_and_resizing_step_by_step(data):
+    sides, size = (data.draw(st.tuples(*[st.integers(1, 60)] * 2)) for _ in range(2))
+    window = data.draw(st.integers(1, 40))
+    stride = data.draw(st.integers(1, window))
+    patch = data.draw(st.sampled_from([0.5, 1, 3, 16]))
+    scores = random_scores(sides, window, stride, 3, patch, batch=2)
+    expected = step_by_step(scores, size)
+    assert torch.allclose(pixel_scores(scores, size), expected, atol=1e-12)
+    best, index = best_class(scores, size, owners_of(scores))
+    assert torch.allclose(best, expected.amax(1), atol=1e-12)
+    assert torch.equal(index, expected.argmax(1))
+
+
+@pytest.mark.parametrize(
+    ("classes", "patch", "sides", "size"),
+    [
+        (21, 16, (448, 592), (375, 500)),
+        (171, 16, (224, 400), (90, 160)),
+        (21, 1, (96, 128), (75, 99)),
+    ],
+)
+def test_no_pixel_of_a_label_map_differs_from_float64(classes, patch, sides, size):
+    scores = random_scores(sides, min(sides), min(sides) // 2, classes, patch, torch.float32)
+    _, index = best_class(scores, size, owners_of(scores))
+    assert torch.equal(index, step_by_step(scores, size).argmax(1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (40, 8), (3, 400)])
+def test_a_label_map_has_the_size_of_the_annotation(size):
+    scores = random_scores((16, 32), 16, 8, 3, 4, torch.float32)
+    scores.grids[:, 2] = 9
+    best, index = best_class(scores, size, owners_of(scores))
+    assert torch.equal(index, torch.full((1, *size), 2))
+    assert torch.allclose(best, torch.full((1, *size), 9.0))
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (1, 300), (300, 1), (16, 2000)])
+def test_images_smaller_than_a_window_and_panoramas_have_scores_everywhere(sides):
+    images = torch.rand(1, 3, *sides, generator=generator)
+    scores = window_scores(Patches(), images, torch.eye(3), window=64, stride=32)
+    assert torch.allclose(pixel_scores(scores, sides), images, atol=1e-6)
+    assert torch.equal(best_class(scores, sides, torch.arange(3))[1], images.argmax(1))
+
+
+@pytest.mark.parametrize(("held", "columns"), [(1, 1), (100, 7), (10**9, 10**9)])
+def test_the_size_of_tiles_changes_nothing(monkeypatch, held, columns):
+    scores = random_scores((48, 80), 32, 16, 4, 4)
+    expected = best_class(scores, (37, 61), owners_of(scores))
+    monkeypatch.setitem(inference.TILE, "cpu", (columns, held))
+    found = best_class(scores, (37, 61), owners_of(scores))
+    assert torch.allclose(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor has that is made meanwhile."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.numbers = max(self.numbers, made.untyped_storage().nbytes() // made.itemsize)
+        return made
+
+
+@pytest.mark.parametrize("logit_scale", [None, 40.0])
+def test_no_map_of_all_classes_is_held_at_pixels(logit_scale):
+    scores, size = random_scores((224, 448), 224, 112, 171, 16, torch.float32), (256, 512)
+    scores.grids.mul_(0.05)
+    with Largest() as largest:
+        best_class(scores, size, owners_of(scores), logit_scale=logit_scale)
+    assert math.prod(size) <= largest.numbers < 171 * math.prod(size) / 30
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0, 100.0])
+def test_a_softmax_at_pixels_is_over_all_queries(scale):
+    scores = random_scores((32, 48), 32, 16, 5, 8, batch=2)
+    expected = (scale * step_by_step(scores, (20, 30))).softmax(1).max(1)
+    best, index = best_class(scores, (20, 30), owners_of(scores), logit_scale=scale)
+    assert torch.allclose(best, expected.values, atol=1e-12)
+    assert torch.equal(index, expected.indices)
+
+
+def test_a_class_has_the_best_of_its_queries():
+    scores, owners = random_scores((32, 48), 32, 16, 5, 8), torch.tensor([0, 2, 1, 2, 0])
+    pixels = step_by_step(scores, (20, 30)).softmax(1)
+    classes = torch.stack([pixels[:, owners == c].amax(1) for c in range(3)], 1)
+    best, index = best_class(scores, (20, 30), owners, logit_scale=1.0)
+    assert torch.allclose(best, classes.amax(1))
+    assert torch.equal(index, classes.argmax(1))
+
+
+def test_a_class_that_is_not_allowed_stays_in_the_softmax_and_is_never_the_best():
+    scores, owners = random_scores((32, 48), 32, 16, 5, 8, batch=2), torch.tensor([0, 2, 1, 2, 0])
+    allowed = torch.tensor([[True, True, False], [True, False, True]])
+    pixels = step_by_step(scores, (20, 30)).softmax(1) * allowed[:, owners, None, None]
+    best, index = best_class(scores, (20, 30), owners, logit_scale=1.0, allowed=allowed)
+    assert torch.allclose(best, pixels.amax(1))
+    assert torch.equal(index, owners[pixels.argmax(1)])
+    assert [i.unique().tolist() for i in index] == [[0, 1], [0, 2]]
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(1, [1] * 12), (5, [5, 5, 2]), (32, [12])])
+def test_windows_of_all_images_enter_the_model_together(batch_size, expected):
+    images, segmenter = torch.rand(2, 3, 24, 32, generator=generator), Patches(4)
+    scores = window_scores(segmenter, images, torch.eye(3), 16, 8, batch_size)
+    assert segmenter.batches == expected
+    alone = [window_scores(segmenter, i[None], torch.eye(3), 16, 8).grids for i in images]
+    assert torch.allclose(scores.grids, torch.cat(alone))
+
+
+def test_scores_of_half_precision_are_resized_in_single_precision():
+    images = torch.rand(1, 3, 8, 8, generator=generator)
+    scores = window_scores(Patches(4, torch.bfloat16), images, torch.eye(3), 8, 4)
+    best, _ = best_class(scores, (8, 8), torch.arange(3), logit_scale=1.0)
+    assert scores.grids.dtype == best.dtype == torch.float32
+
+
+def test_anything_with_a_predict_method_and_a_multiple_is_a_segmenter():
+    assert isinstance(Patches(), Segmenter)
     assert not isinstance(object(), Segmenter)
 
 
-def test_the_best_class_wins_at_every_pixel():
-    scores = torch.tensor([[0.2, 0.5], [0.7, 0.3], [0.1, 0.2]])[None, :, None]
-    assert label_map(scores, (1, 2), None).tolist() == [[[1, 0]]]
+def single(scores: list[list[float]]) -> WindowScores:
+    """Of one window of one row: a list for each pixel, of its classes."""
+    grid = torch.tensor(scores).T[None, :, None]
+    return WindowScores(grid, Axis(1, 1, (0,)), Axis(grid.shape[3], grid.shape[3], (0,)))
+
+
+def test_scores_are_interpolated_before_the_best_class_is_taken():
+    scores = single([[1.0, 0.0], [0.0, 0.9]])
+    best, index = best_class(scores, (1, 8), torch.tensor([1, 2]))
+    assert index.tolist() == [[[1, 1, 1, 1, 2, 2, 2, 2]]]
+    assert with_background(best, index, 0.8).tolist() == [[[1, 1, 1, 0, 0, 0, 2, 2]]]
 
 
 @pytest.mark.parametrize(
@@ -96,119 +256,32 @@ def test_the_best_class_wins_at_every_pixel():
     [(0.0, [3, 1]), (0.5, [3, 1]), (0.50001, [0, 1]), (0.75, [0, 1]), (0.76, [0, 0]), (1, [0, 0])],
 )
 def test_a_pixel_is_background_only_below_the_threshold(threshold, expected):
-    scores = torch.tensor([[0.25, 0.75], [0.25, 0.25], [0.5, 0.0]])[None, :, None]
-    assert label_map(scores, (1, 2), float(threshold)).tolist() == [[expected]]
+    best, index = torch.tensor([[[0.5, 0.75]]]), torch.tensor([[[3, 1]]])
+    assert with_background(best, index, float(threshold)).tolist() == [[expected]]
+    assert torch.equal(with_background(best, index, None), index)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 3), (40, 8)])
-def test_a_label_map_has_the_size_of_the_annotation(size):
-    scores = torch.zeros(2, 3, 4, 6)
-    scores[:, 2] = 1
-    assert torch.equal(label_map(scores, size, None), torch.full((2, *size), 2))
+@pytest.mark.parametrize(
+    ("threshold", "expected"), [(0.4, [3, 1]), (0.6, [0, 1]), (0.76, [0, 1]), (1, [0, 1])]
+)
+def test_groupvits_rule_keeps_the_most_certain_pixel_of_every_image(threshold, expected):
+    best, index = torch.tensor([[[0.5, 0.75]], [[0.1, 0.05]]]), torch.tensor([[[3, 1]], [[2, 2]]])
+    found = with_background(best, index, float(threshold), "groupvit")
+    assert found.tolist() == [[expected], [[2, 0]]]
 
 
-def test_probabilities_are_interpolated_before_the_best_class_is_taken():
-    scores = torch.tensor([[1.0, 0.0], [0.0, 0.9]])[None, :, None]
-    assert label_map(scores, (1, 8), None).tolist() == [[[0, 0, 0, 0, 1, 1, 1, 1]]]
-    assert label_map(scores, (1, 8), 0.8).tolist() == [[[1, 1, 1, 0, 0, 0, 2, 2]]]
-
-
-def test_an_oracle_scores_one():
-    images = random_images()
-    scores = scored([batch(images, images.argmax(1))])
-    assert scores.miou == scores.pixel_accuracy == 1
-    assert scores.per_class == {"a": 1, "b": 1, "c": 1}
-    assert (scores.images, scores.skipped, scores.hiou) == (6, [], None)
-
-
-def test_a_known_mistake_has_a_known_score():
-    images = torch.eye(3)[None].mT.unsqueeze(2).expand(1, 3, 4, 3)
-    labels = torch.tensor([[[0, 0, 2]] * 4])
-    scores = scored([batch(images, labels)])
-    assert scores.per_class == {"a": 0.5, "b": 0, "c": 1}
-    assert scores.miou == pytest.approx(0.5)
-    assert scores.pixel_accuracy == pytest.approx(2 / 3)
-
-
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_scores_do_not_depend_on_the_batch_size_or_the_windows(size):
-    images, labels = random_images(), torch.randint(3, (6, 5, 7), generator=generator)
-    parts = [
-        batch(i, t, n * size)
-        for n, (i, t) in enumerate(zip(images.split(size), labels.split(size), strict=True))
-    ]
-    expected = scored([batch(images, labels)])
-    assert scored(parts) == expected
-    assert scored(parts[::-1], protocol=Protocol(window=4, stride=2)) == expected
-
-
-def test_a_sweep_equals_one_evaluation_per_threshold():
-    images, labels = random_images(), torch.randint(4, (6, 10, 14), generator=generator)
-    thresholds = [0.3, 0.45, 0.6, 1.0]
-    given = ([batch(images, labels)], OBJECTS, torch.eye(3), WHOLE, Accelerator(cpu=True))
-    swept = sweep(Pixelwise(), *given, thresholds)
-    single = [
-        scored([batch(images, labels)], OBJECTS, replace(WHOLE, background_threshold=t))
-        for t in thresholds
-    ]
-    assert swept == single
-    assert len({s.miou for s in swept}) == 4
-    assert swept[-1].per_class["background"] == pytest.approx((labels == 0).double().mean().item())
-
-
-@pytest.mark.parametrize(("benchmark", "threshold"), [(PLAIN, 0.5), (OBJECTS, None)])
-def test_a_threshold_without_background_or_the_other_way_round_is_an_error(benchmark, threshold):
-    with pytest.raises(InputError, match=f"{benchmark.name}.*threshold"):
-        scored([], benchmark, replace(WHOLE, background_threshold=threshold))
-
-
-def test_a_label_beyond_the_benchmark_is_an_error_naming_label_image_and_benchmark():
-    labels = torch.full((1, 5, 7), 3)
-    with pytest.raises(InputError, match=r"label 3 in \('k4',\) exceeds benchmark 'plain'"):
-        scored([batch(random_images(1), labels, start=4)])
-
-
-def test_ignored_pixels_do_not_count():
-    images = random_images()
-    labels = images.argmax(1)
-    labels[:, 2:] = IGNORE
-    assert scored([batch(images, labels)]).miou == 1
-
-
-@pytest.mark.parametrize("batches", [[], [batch(random_images(1), None)]])
-def test_no_labelled_image_is_an_error(batches):
-    with pytest.raises(InputError, match=r"no labelled image .*'plain'"):
-        scored(batches)
-
-
-def test_skipped_images_are_named_in_the_scores_and_not_counted():
-    images = random_images(2)
-    nothing = torch.empty(0, 3, 0, 0, dtype=torch.uint8)
-    lost = Batch((), nothing, None, (Lost("s.tar", "k9", "OSError", "torn"),))
-    scores = scored([lost, batch(images, images.argmax(1)), lost])
-    assert scores.images == 2
-    assert scores.skipped == ["s.tar k9: OSError: torn"] * 2
-
-
-def test_labels_of_a_wider_benchmark_are_mapped():
-    narrow = Benchmark(
-        name="narrow", classes=("a", "b", "c"), background=False, label_map=(IGNORE, 2, 1, 0, 0)
-    )
-    labels = torch.tensor([[0, 1, 2, 3, 4, IGNORE]])
-    assert mapped_labels(labels, narrow, ("k",)).tolist() == [[IGNORE, 2, 1, 0, 0, IGNORE]]
-    assert torch.equal(mapped_labels(labels.clamp(max=2), PLAIN, ("k",)), labels.clamp(max=2))
-    images = random_images()
-    wide = torch.tensor([3, 2, 1])[images.argmax(1)]
-    wide[:, 0] = 0
-    assert scored([batch(images, wide)], narrow).miou == 1
-    with pytest.raises(InputError, match="label 5"):
-        mapped_labels(torch.tensor([5]), narrow, ("k",))
-
-
-def test_seen_and_unseen_classes_are_scored_apart():
-    split = replace(PLAIN, unseen=frozenset({"c"}))
-    images = torch.eye(3)[None].mT.unsqueeze(2).expand(1, 3, 4, 3)
-    scores = scored([batch(images, torch.tensor([[[0, 0, 2]] * 4]))], split)
-    assert (scores.seen_miou, scores.unseen_miou) == (0.25, 1)
-    assert scores.hiou == pytest.approx(0.4)
-    assert json.loads(json.dumps(scores.to_json()))["hiou"] == scores.hiou
+@property_test
+@given(
+    st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0]), min_size=6, max_size=6),
+    st.lists(st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.6, 1.0]), min_size=1, unique=True),
+    st.sampled_from(["constant", "groupvit"]),
+)
+def test_the_number_of_thresholds_reached_says_where_each_makes_background(best, values, rule):
+    pixels, thresholds = torch.tensor(best).view(2, 1, 3), sorted(values)
+    reached = thresholds_reached(pixels, torch.tensor(thresholds), rule)
+    for number, threshold in enumerate(thresholds):
+        lowest = pixels.amax((1, 2), keepdim=True).clamp(max=torch.tensor(threshold))
+        kept = pixels >= (torch.tensor(threshold) if rule == "constant" else lowest)
+        assert torch.equal(reached > number, kept)
+        found = with_background(pixels, torch.ones(2, 1, 3).long(), threshold, rule)
+        assert torch.equal(found == 1, kept)

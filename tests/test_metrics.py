@@ -3,20 +3,35 @@ import math
 import numpy as np
 import pytest
 import torch
+import torchmetrics.functional.classification as independent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from zeroseg.data.benchmarks import IGNORE
-from zeroseg.evaluation.metrics import confusion_matrix, harmonic_mean, iou, mean_iou
+from zeroseg.evaluation.inference import thresholds_reached, with_background
+from zeroseg.evaluation.metrics import (
+    accuracy,
+    boundary_counts,
+    confusion_matrices,
+    confusion_matrix,
+    frequency_weighted_iou,
+    harmonic_mean,
+    iou,
+    mean_accuracy,
+    mean_iou,
+    pixel_accuracy,
+    threshold_counts,
+)
 
 CLASSES = 4
 property_test = settings(max_examples=60)
 
 
 @st.composite
-def label_maps(draw) -> tuple[np.ndarray, np.ndarray]:
-    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, max_side=5))
+def label_maps(draw, dims: int | None = None, side: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    shape = draw(hnp.array_shapes(min_dims=dims or 1, max_dims=dims or 3, max_side=side))
     predicted = draw(hnp.arrays(np.int64, shape, elements=st.integers(0, CLASSES - 1)))
     labels = draw(hnp.arrays(np.int64, shape, elements=st.sampled_from([*range(CLASSES), IGNORE])))
     return predicted, labels
@@ -34,6 +49,61 @@ def test_the_confusion_matrix_counts_pixels_one_by_one(maps):
         if truth != IGNORE:
             expected[truth, guess] += 1
     assert np.array_equal(confusion_of(*maps), expected)
+
+
+@property_test
+@given(label_maps(), *[st.sampled_from([torch.uint8, torch.int16, torch.int32, torch.int64])] * 2)
+def test_the_kind_of_integers_does_not_matter(maps, one, two):
+    predicted, labels = map(torch.from_numpy, maps)
+    found = confusion_matrix(predicted.to(one), labels.clamp(max=127).to(two), 128)
+    assert found.dtype == torch.long
+    assert torch.equal(found, confusion_matrix(predicted, labels.clamp(max=127), 128))
+
+
+@property_test
+@given(label_maps())
+def test_all_scores_agree_with_torchmetrics(maps):
+    predicted, labels = map(torch.from_numpy, maps)
+    confusion = confusion_matrix(predicted, labels, CLASSES)
+    given = (predicted.flatten(), labels.flatten(), CLASSES)
+    assert torch.equal(
+        confusion, independent.multiclass_confusion_matrix(*given, ignore_index=IGNORE)
+    )
+    theirs = independent.multiclass_jaccard_index(*given, average="none", ignore_index=IGNORE)
+    assert torch.allclose(iou(confusion).nan_to_num(0).float(), theirs)
+    recall = independent.multiclass_recall(*given, average="none", ignore_index=IGNORE)
+    assert torch.allclose(accuracy(confusion).nan_to_num(0).float(), recall)
+    if not (labels != IGNORE).any():
+        return
+    weighted = independent.multiclass_jaccard_index(*given, average="weighted", ignore_index=IGNORE)
+    assert frequency_weighted_iou(confusion) == pytest.approx(float(weighted), abs=1e-6)
+    micro = independent.multiclass_accuracy(*given, average="micro", ignore_index=IGNORE)
+    assert pixel_accuracy(confusion) == pytest.approx(float(micro), abs=1e-6)
+    present = theirs[(confusion.sum(0) + confusion.sum(1)) > 0]
+    assert mean_iou(confusion) == pytest.approx(float(present.mean()), abs=1e-6)
+    assert mean_iou(confusion, absent=0.0) == pytest.approx(float(theirs.mean()), abs=1e-6)
+    assert mean_accuracy(confusion) == pytest.approx(
+        float(recall[confusion.sum(1) > 0].mean()), abs=1e-6
+    )
+
+
+@property_test
+@given(st.data())
+def test_one_pass_counts_what_every_threshold_would_by_itself(data):
+    predicted, labels = map(torch.from_numpy, data.draw(label_maps(dims=3)))
+    shades = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])
+    best = torch.from_numpy(data.draw(hnp.arrays(np.float32, labels.shape, elements=shades)))
+    thresholds = sorted(data.draw(st.lists(shades, min_size=1, unique=True)))
+    rule = data.draw(st.sampled_from(["constant", "groupvit"]))
+    reached = thresholds_reached(best, torch.tensor(thresholds), rule)
+    rows = [
+        threshold_counts(*maps, CLASSES) for maps in zip(predicted, labels, reached, strict=True)
+    ]
+    assert all((image[:, 3] > 0).all() for image in rows)
+    swept = confusion_matrices(torch.cat(rows), CLASSES, len(thresholds))
+    for threshold, confusion in zip(thresholds, swept, strict=True):
+        by_itself = with_background(best, predicted, threshold, rule)
+        assert torch.equal(confusion, confusion_matrix(by_itself, labels, CLASSES))
 
 
 @property_test
@@ -81,18 +151,20 @@ def test_a_prediction_equal_to_the_truth_scores_one(maps):
 
 def test_what_is_predicted_on_ignored_pixels_does_not_count():
     labels = torch.tensor([[0, IGNORE], [1, IGNORE]])
-    for guess in (0, 1, 99, -1):
+    for guess in (0, 1, 99, IGNORE):
         predicted = torch.tensor([[0, guess], [1, guess]])
         assert confusion_matrix(predicted, labels, 2).tolist() == [[1, 0], [0, 1]]
 
 
-@pytest.mark.parametrize("stray", [-1, 3, 254])
+@pytest.mark.parametrize("stray", [-1, 3, 254, 256, 2**40])
 def test_every_label_or_prediction_outside_the_class_list_is_an_error_naming_it(stray):
     good, bad = torch.tensor([0, 1, 2]), torch.tensor([0, stray, 2])
     with pytest.raises(ValueError, match=f"label {stray} is outside the 3"):
         confusion_matrix(good, bad, 3)
     with pytest.raises(ValueError, match=f"prediction {stray} is outside the 3"):
         confusion_matrix(bad, good, 3)
+    with pytest.raises(ValueError, match=f"prediction {stray} is outside the 3"):
+        threshold_counts(bad, good, torch.zeros(3).int(), 3)
 
 
 def test_a_prediction_of_255_is_an_error():
@@ -131,3 +203,67 @@ def test_the_harmonic_mean_is_symmetric_and_at_most_the_arithmetic_mean(seen, un
     mean = harmonic_mean(seen, unseen)
     assert mean == pytest.approx(harmonic_mean(unseen, seen))
     assert min(seen, unseen) - 1e-9 <= mean <= (seen + unseen) / 2 + 1e-9
+
+
+def test_accuracies_of_a_known_mistake():
+    confusion = torch.tensor([[6, 2, 0], [0, 1, 0], [0, 0, 0]])
+    assert accuracy(confusion)[:2].tolist() == [0.75, 1]
+    assert math.isnan(accuracy(confusion)[2])
+    assert mean_accuracy(confusion) == 0.875
+    assert pixel_accuracy(confusion) == pytest.approx(7 / 9)
+    assert frequency_weighted_iou(confusion) == pytest.approx(8 / 9 * 6 / 8 + 1 / 9 * 1 / 3)
+
+
+def test_absent_classes_can_be_counted_as_failures():
+    confusion = torch.tensor([[2, 1, 0], [0, 0, 0], [0, 0, 0]])
+    assert mean_iou(confusion, absent=0.0) == pytest.approx(2 / 9)
+    assert mean_iou(confusion, torch.tensor([0, 2]), absent=0.0) == pytest.approx(1 / 3)
+
+
+def test_many_confusion_matrices_are_scored_at_once():
+    confusions = torch.randint(9, (5, 3, 3), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(iou(confusions), torch.stack([iou(c) for c in confusions]))
+    assert torch.equal(accuracy(confusions), torch.stack([accuracy(c) for c in confusions]))
+
+
+def eroded(mask: np.ndarray, distance: int) -> np.ndarray:
+    """As the authors erode: so many times by one pixel, with nothing beyond the image."""
+    return ndimage.binary_erosion(mask, np.ones((3, 3), bool), iterations=distance)
+
+
+@property_test
+@given(label_maps(dims=2, side=14), st.integers(1, 4))
+def test_boundaries_are_what_an_erosion_takes_away(maps, distance):
+    predicted, labels = maps
+    reach = distance / math.hypot(*labels.shape)
+    counts = boundary_counts(*map(torch.from_numpy, maps), CLASSES, reach)
+    for index, (intersection, union) in enumerate(counts.tolist()):
+        masks = [(regions == index) & (labels != IGNORE) for regions in (predicted, labels)]
+        found, true = (mask & ~eroded(mask, distance) for mask in masks)
+        assert (intersection, union) == ((found & true).sum(), (found | true).sum())
+
+
+def test_a_boundary_reaches_2_percent_of_the_diagonal_and_at_least_a_pixel():
+    whole = torch.zeros(300, 400, dtype=torch.long)
+    assert boundary_counts(whole, whole, 1).tolist() == [[300 * 400 - 280 * 380] * 2]
+    whole = whole[:5, :6]
+    assert boundary_counts(whole, whole, 1).tolist() == [[5 * 6 - 3 * 4] * 2]
+
+
+def test_the_boundaries_of_a_shifted_square_overlap_in_part():
+    labels, predicted = torch.zeros(2, 30, 40, dtype=torch.long)
+    labels[10:20, 10:20] = 1
+    predicted[10:20, 11:21] = 1
+    intersection, union = boundary_counts(predicted, labels, 2)[1].tolist()
+    assert (intersection, union) == (18, 36 + 36 - 18)
+
+
+def test_a_perfect_prediction_has_perfect_boundaries_whatever_it_says_of_ignored_pixels():
+    labels = torch.zeros(20, 30, dtype=torch.long)
+    labels[5:15, 8:20] = 1
+    labels[4:7] = IGNORE
+    predicted = torch.where(labels == IGNORE, torch.arange(30) % 2, labels)
+    counts = boundary_counts(predicted, labels, 3)
+    assert torch.equal(counts[:, 0], counts[:, 1])
+    assert (counts[:2] > 0).all()
+    assert counts[2].tolist() == [0, 0]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from hosts import INTERFACE, Host, two_hosts, why_not
-from training_runs import ROOT, arguments, data, rows
+from training_runs import ROOT, arguments, data, rows, trained
 
 STEPS = 40
 SAVING = ("--save-every", "4", "--timeout", "15")
@@ -52,7 +52,6 @@ def launched(
             log,
             ACCELERATE_USE_CPU="true",
             GLOO_SOCKET_IFNAME=INTERFACE,
-            OMP_NUM_THREADS="1",
             PYTHONPATH=str(ROOT),
         )
         started.append((process, log))
@@ -72,9 +71,7 @@ def test_a_cut_link_ends_both_hosts_and_the_same_commands_finish_the_undisturbed
     hosts, scenes, tmp_path
 ):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    for status, output in ended(launched(hosts, scenes, whole, "whole")):
-        assert status == 0, output[-2000:]
-
+    trained(arguments(scenes, whole, STEPS, *SAVING), 2)
     started = launched(hosts, scenes, cut, "cut")
     while not list(cut.glob("checkpoints/step-*")):
         assert all(process.poll() is None for process, _ in started), ended(started)

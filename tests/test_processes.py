@@ -1,13 +1,13 @@
 """How a process learns its place, whoever launched it."""
 
 import os
-import subprocess
-import sys
 
 import pytest
+from accelerate import PartialState
+from jobs import Job
 
 from zeroseg import InputError
-from zeroseg.training.processes import adopt_slurm
+from zeroseg.training.processes import adopt_slurm, joined
 
 SLURM = {"SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "4", "SLURM_LOCALID": "1"}
 MEETING = {"MASTER_ADDR": "node1", "MASTER_PORT": "20001"}
@@ -40,26 +40,22 @@ def test_tasks_that_cannot_meet_are_an_error(monkeypatch):
         adopted(monkeypatch, SLURM)
 
 
+def joined_as_one_of_two() -> None:
+    PartialState()  # a process group of another size already stands
+    os.environ["WORLD_SIZE"] = "2"
+    joined()
+
+
 @pytest.mark.parametrize(
-    ("environment", "says"),
+    ("join", "environment", "says"),
     [
-        ({"ACCELERATE_USE_FSDP": "true"}, "FSDP was asked for and needs several GPUs"),
-        ({"WORLD_SIZE": "2"}, "2 processes were launched but this one sees 1"),
+        (joined, {"ACCELERATE_USE_FSDP": "true"}, "FSDP was asked for and needs several GPUs"),
+        (joined_as_one_of_two, {}, "2 processes were launched but this one sees 1"),
     ],
 )
-def test_a_job_that_is_not_what_was_launched_is_an_error(environment, says):
-    script = "from zeroseg.training.processes import joined; joined()"
-    if "WORLD_SIZE" in environment:  # a process group of another size already stands
-        script = (
-            "import os, accelerate; size = os.environ.pop('WORLD_SIZE'); accelerate.PartialState();"
-            f"os.environ['WORLD_SIZE'] = size; {script}"
-        )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode
-    assert says in done.stderr
+def test_a_job_that_is_not_what_was_launched_is_an_error(monkeypatch, join, environment, says):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    job = Job(join)
+    assert f"InputError: {says}" in job.ended()
+    assert job.statuses == [1]

@@ -1,15 +1,11 @@
 import contextlib
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import multiprocessing
+from jobs import done
 
 from zeroseg.models.vit import Blocks
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
@@ -104,11 +100,9 @@ def test_names_and_answers_of_a_student_that_recomputes_are_the_usual_ones():
     assert torch.equal(probabilities, usual.predict(pictures(), classes))
 
 
-def _one_of_two(rank: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+def one_of_two(folder: Path) -> None:
     accelerator = Accelerator(cpu=True)
+    rank = accelerator.process_index
     for recompute in (False, True):
         model = student(recompute=recompute, mask_ratio=0.0, assignment="soft")
         wrapped = accelerator.prepare(model)
@@ -120,10 +114,7 @@ def _one_of_two(rank: int, port: int, folder: Path) -> None:
 
 
 def test_two_processes_that_recompute_share_the_gradient_of_the_whole_batch(tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(_one_of_two, (port, tmp_path), nprocs=2)
+    done(one_of_two, tmp_path, ranks=2)
     names = ("False-0", "True-0", "True-1")
     usual, again, other = (torch.load(tmp_path / f"{name}.pt") for name in names)
     for ours, theirs, shared in zip(usual, other, again, strict=True):
@@ -135,31 +126,17 @@ def test_two_processes_that_recompute_share_the_gradient_of_the_whole_batch(tmp_
         torch.testing.assert_close(shared, parameter.grad, rtol=1e-3, atol=1e-5)
 
 
-COMPILED = """
-import torch
-from zeroseg import ZeroSeg, ZeroSegConfig
-torch.manual_seed(0)
-model = ZeroSeg(ZeroSegConfig(image_size=32, patch_size=8, width=16, depth=2, num_heads=2, embed_dim=6,
-                              decoder_depth=1, decoder_width=16, decoder_heads=2, assignment="soft"))
-images, names = torch.rand(2, 3, 32, 32), list(model.state_dict())
-def step():
-    torch.manual_seed(1)
+def compiled() -> None:
+    model = student(recompute=False, depth=1, head_layers=(0, 0, 0), decoder_depth=1)
+    names, expected = list(model.state_dict()), one_step(model, bf16=False)
     model.zero_grad()
-    output = model(images)
-    (output.segments.sum() + output.whole.sum() + output.reconstruction.square().sum()).backward()
-    return [output.segments, output.reconstruction, *(p.grad.clone() for p in model.parameters())]
-expected = step()
-model.compile(backend="aot_eager")
-for got, value in zip(step(), expected, strict=True):
-    torch.testing.assert_close(got, value, rtol=1e-4, atol=1e-5)
-assert list(model.state_dict()) == names
-print("compiled", torch._dynamo.utils.counters["stats"]["unique_graphs"])
-"""
+    model.compile(backend="aot_eager")
+    for got, value in zip(one_step(model, bf16=False), expected, strict=True):
+        torch.testing.assert_close(got, value, rtol=1e-4, atol=1e-5)
+    assert list(model.state_dict()) == names
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
 
 
 def test_a_compiled_student_computes_the_same_under_the_same_names():
     """In a process of its own, where no shapes are checked. Traced, not turned into C++: minutes."""
-    command = [sys.executable, "-c", COMPILED]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout.split()[-1]) >= 1
+    done(compiled)

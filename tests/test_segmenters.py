@@ -2,19 +2,31 @@ import itertools
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zeroseg.data.views import cell_views, grid_edges
+from zeroseg.errors import InputError
 from zeroseg.evaluation.inference import Segmenter
-from zeroseg.evaluation.segmenters import DenseCLIP, GridCells
+from zeroseg.evaluation.segmenters import (
+    METHODS,
+    DenseCLIP,
+    GridCells,
+    Student,
+    clip_segmenter,
+    clip_spec,
+)
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.prompts import SIMPLE
+from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 
 SIZES = [(48, 48), (50, 71), (112, 80)]
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 
 
 @pytest.fixture(scope="module")
 def clip() -> CLIP:
-    return CLIP(CLIPConfig(architecture="zeroseg-scenes", weights=""))
+    return CLIP(CLIPConfig(architecture="zeroseg-scenes", weights="", precision="fp32"))
 
 
 @pytest.fixture(scope="module")
@@ -26,46 +38,147 @@ def images(size: tuple[int, int], count: int = 2) -> torch.Tensor:
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("grid", [1, 2, 3])
-@pytest.mark.parametrize("kind", [GridCells, DenseCLIP])
-def test_probabilities_of_every_pixel_sum_to_one(clip, classes, kind, grid, size):
-    segmenter = kind(clip, grid)
+def crops(clip, grid, logit_scale=100.0):
+    return DenseCLIP(clip, "maskclip", logit_scale, grid=grid)
+
+
+@EVERY_METHOD
+def test_scores_are_probabilities_or_else_their_cosines(clip, classes, method):
+    segmenter, cosines = (clip_segmenter(clip, method, scale) for scale in (7.0, None))
     assert isinstance(segmenter, Segmenter)
-    seen = segmenter.predict(images(size), classes)
-    assert seen.shape == (2, 3, *size)
-    assert seen.min() >= 0
-    assert torch.allclose(seen.sum(1), torch.ones(2, *size), atol=1e-5)
+    size = (9 * segmenter.multiple, 5 * segmenter.multiple)
+    found = segmenter.predict(images(size), classes)
+    assert torch.allclose(found.sum(1), torch.ones_like(found[:, 0]), atol=1e-5)
+    expected = (7 * cosines.predict(images(size), classes)).softmax(dim=1)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("readout", ["segments", "patches", "combined"])
+def test_a_student_answers_in_patches_or_pixels(readout):
+    sizes = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 1, "num_heads": 2}
+    model = ZeroSeg(ZeroSegConfig(**sizes, embed_dim=6, decoder_depth=0, patch_embeddings=True))
+    segmenter, classes = Student(model, readout), torch.eye(6)[:4]
+    assert isinstance(segmenter, Segmenter)
+    assert segmenter.multiple == 8
+    found = segmenter.predict(images((24, 40)), classes)
+    assert found.shape == (2, 4, *((24, 40) if readout == "segments" else (3, 5)))
+    assert torch.equal(found, model.predict(images((24, 40)), classes, readout))
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("grid", [1, 2, 3])
+@pytest.mark.parametrize("grid", [2, 3])
 def test_every_grid_cell_has_the_probabilities_of_its_own_view(clip, classes, grid, size):
     picture = images(size, 1)
-    seen = GridCells(clip, grid).predict(picture, classes)[0]
+    found = GridCells(clip, grid).predict(picture, classes)[0]
+    assert found.shape == (3, *size)
     views = clip.encode_image(cell_views(picture, (grid,), clip.image_size)[0])
     expected = (100 * views @ classes.T).softmax(-1)
     rows, columns = (list(itertools.pairwise(grid_edges(side, grid))) for side in size)
     for (y, x), answer in zip(itertools.product(rows, columns), expected, strict=True):
-        cell = seen[:, slice(*y), slice(*x)]
+        cell = found[:, slice(*y), slice(*x)]
         assert torch.allclose(cell, answer[:, None, None].expand_as(cell), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [GridCells, DenseCLIP])
-def test_an_image_is_segmented_alike_alone_and_in_a_batch(clip, classes, kind):
-    pair, segmenter = images((48, 64)), kind(clip, 2)
+@pytest.mark.parametrize("size", SIZES)
+def test_the_label_of_the_whole_image_is_one_score_a_class(clip, classes, size):
+    found = clip_segmenter(clip, "whole", None).predict(images(size), classes)
+    views = clip.encode_image(cell_views(images(size), (1,), clip.image_size)[:, 0])
+    assert found.shape == (2, 3, 1, 1)
+    assert torch.allclose(found[..., 0, 0], views @ classes.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["raw", "sclip"])
+def test_dense_scores_are_cosines_of_patches_with_classes(clip, classes, method):
+    picture = images((48, 64))
+    features = clip.dense(picture, method)
+    found = DenseCLIP(clip, method, None).predict(picture, classes)
+    assert found.shape == (2, 3, 6, 8)
+    assert torch.allclose(found[1, 2, 5, 0], features[1, :, 5, 0] @ classes[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("grid", [1, 2, 3])
+def test_crops_lie_side_by_side_at_the_resolution_of_their_own_input(clip, classes, grid, size):
+    found = crops(clip, grid, None).predict(images(size), classes)
+    assert crops(clip, grid).multiple == 1
+    assert found.shape == (2, 3, 6 * grid, 6 * grid)
+    views = cell_views(images(size), (grid,), clip.image_size)
+    for number, (i, j) in enumerate(itertools.product(range(grid), repeat=2)):
+        expected = DenseCLIP(clip, "maskclip", None).predict(views[:, number], classes)
+        part = found[..., 6 * i : 6 * i + 6, 6 * j : 6 * j + 6]
+        assert torch.allclose(part, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [GridCells, crops, lambda clip, _: DenseCLIP(clip, "naclip")])
+def test_an_image_is_segmented_alike_alone_and_in_a_batch(clip, classes, build):
+    pair, segmenter = images((48, 64)), build(clip, 2)
     alone = torch.cat([segmenter.predict(image[None], classes) for image in pair])
     assert torch.allclose(segmenter.predict(pair, classes), alone, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [GridCells, DenseCLIP])
-def test_the_order_of_the_classes_does_not_matter(clip, classes, kind):
-    picture, order, segmenter = images((48, 64), 1), [2, 0, 1], kind(clip, 2)
+@EVERY_METHOD
+def test_the_order_of_the_classes_does_not_matter(clip, classes, method):
+    picture, order, segmenter = images((48, 64), 1), [2, 0, 1], clip_segmenter(clip, method, 50.0)
     turned = segmenter.predict(picture, classes[order])
     assert torch.allclose(turned, segmenter.predict(picture, classes)[:, order], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [GridCells, DenseCLIP])
-def test_without_a_scale_every_class_is_equally_likely(clip, classes, kind):
-    seen = kind(clip, 2, logit_scale=0.0).predict(images((48, 48), 1), classes)
-    assert torch.allclose(seen, torch.full_like(seen, 1 / 3))
+@EVERY_METHOD
+def test_a_scale_of_zero_makes_every_class_equally_likely(clip, classes, method):
+    found = clip_segmenter(clip, method, 0.0).predict(images((48, 48), 1), classes)
+    assert torch.allclose(found, torch.full_like(found, 1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "architecture", "weights", "method"),
+    [
+        ("clip:ViT-B-16:openai:sclip", "ViT-B-16", "openai", "sclip"),
+        ("clip:ViT-B-16:/a/b.pt:cells3", "ViT-B-16", "/a/b.pt", "cells3"),
+        ("clip:ViT-B-16:/a:b/c.pt:raw", "ViT-B-16", "/a:b/c.pt", "raw"),
+        ("clip:zeroseg-scenes::whole", "zeroseg-scenes", "", "whole"),
+        ("clip:local-dir:/a/b::naclip", "local-dir:/a/b", "", "naclip"),
+        ("clip:local-dir:/a:b::naclip", "local-dir:/a:b", "", "naclip"),
+        ("clip:hf-hub:owner/name::clearclip", "hf-hub:owner/name", "", "clearclip"),
+    ],
+)
+def test_a_segmenter_is_named_by_architecture_weights_and_method(
+    text, architecture, weights, method
+):
+    assert clip_spec(text) == (CLIPConfig(architecture=architecture, weights=weights), method)
+
+
+WORDS = st.text("abc-/.:1", min_size=1)
+
+
+@given(WORDS.filter(lambda w: ":" not in w), WORDS, st.sampled_from(METHODS))
+def test_what_is_put_into_a_name_is_read_from_it(architecture, weights, method):
+    named, folder = CLIPConfig(architecture=architecture, weights=weights), f"local-dir:{weights}"
+    assert clip_spec(f"clip:{architecture}:{weights}:{method}") == (named, method)
+    if not weights.endswith(":"):
+        read = clip_spec(f"clip:{folder}::{method}")
+        assert read == (CLIPConfig(architecture=folder, weights=""), method)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "clip",
+        "clip:",
+        "clip:ViT-B-16",
+        "clip:ViT-B-16:raw",
+        "clip::openai:raw",
+        "clip:local-dir:/a/b:raw",
+        "clip:local-dir:/a/b:openai:raw",
+        "run:ViT-B-16:openai:raw",
+        "runs/student",
+    ],
+)
+def test_any_other_form_is_refused_with_the_right_one(text):
+    with pytest.raises(InputError, match="clip:ARCH:WEIGHTS:METHOD"):
+        clip_spec(text)
+
+
+@pytest.mark.parametrize("method", ["", "cells5", "SCLIP", "dense"])
+def test_an_unknown_method_is_refused_with_those_there_are(method):
+    with pytest.raises(InputError, match="none of raw, maskclip, sclip, naclip, clearclip, whole"):
+        clip_spec(f"clip:ViT-B-16:openai:{method}")

@@ -111,11 +111,40 @@ def test_hard_assignment_lets_gradients_through():
 
 
 @READOUTS
-def test_predictions_are_probabilities_at_every_pixel(readout):
+def test_predictions_are_probabilities_at_every_pixel_or_patch(readout):
     probabilities = student().eval().predict(pictures(2, 24, 40), classes(), readout)
-    assert probabilities.shape == (2, 5, 24, 40)
+    size = (24, 40) if readout == "segments" else (3, 5)
+    assert probabilities.shape == (2, 5, *size)
     assert probabilities.min() >= 0
-    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2, 24, 40))
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2, *size))
+
+
+@READOUTS
+def test_without_a_scale_predictions_are_the_cosines_behind_the_probabilities(readout):
+    model = student()
+    cosines = model.predict(pictures(), classes(), readout, logit_scale=None)
+    assert cosines.abs().max() <= 1 + 1e-6
+    probabilities = model.predict(pictures(), classes(), readout, logit_scale=30.0)
+    torch.testing.assert_close(probabilities, (30 * cosines).softmax(dim=1))
+
+
+def test_a_patch_scores_its_cosine_with_each_class():
+    model, images = student(), pictures(2, 24, 40)
+    patches = F.normalize(model.segment(images).patches, dim=-1).unflatten(1, (3, 5))
+    expected = torch.einsum("bhwe,ce->bchw", patches, classes())
+    torch.testing.assert_close(model.predict(images, classes(), "patches", None), expected)
+
+
+def test_a_pixel_scores_as_the_segment_that_owns_it_most():
+    model, images = student(), pictures(2, 24, 40)
+    output = model.segment(images)
+    owners = output.assignment.unflatten(2, (3, 5))
+    owners = F.interpolate(owners, (24, 40), mode="bilinear").argmax(dim=1)
+    cosines = F.normalize(output.segments, dim=-1) @ classes().T
+    found = model.predict(images, classes(), "segments", None)
+    for image, y, x in ((0, 0, 0), (0, 23, 39), (1, 11, 20), (1, 5, 33)):
+        expected = cosines[image, owners[image, y, x]]
+        torch.testing.assert_close(found[image, :, y, x], expected)
 
 
 @READOUTS
@@ -197,6 +226,12 @@ def test_every_parameter_is_reached_by_some_loss():
     assert unreached == []
 
 
+def test_every_parameter_has_an_axis_to_be_divided_by():
+    parameters = dict(student(cosine_assignment=True).named_parameters())
+    assert parameters["head.grouping_1.scale"].tolist() == [10.0]
+    assert [name for name, parameter in parameters.items() if parameter.ndim == 0] == []
+
+
 @pytest.mark.parametrize("into", ["", "model"])
 def test_a_saved_student_comes_back_bit_for_bit(tmp_path, into):
     model = student(patch_share=0.3)
@@ -232,18 +267,25 @@ def test_a_missing_folder_is_named(tmp_path):
         load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("fault", ["missing", "shape", "garbage"])
+@pytest.mark.parametrize("fault", ["missing", "number", "shape", "garbage"])
 def test_weights_that_do_not_fit_are_refused(tmp_path, fault):
-    save(student(), tmp_path, TEACHER)
+    save(student(cosine_assignment=True), tmp_path, TEACHER)
     weights, description = tmp_path / "model.safetensors", tmp_path / "model.json"
+    state = load_file(weights)
     if fault == "missing":
-        state = load_file(weights)
         save_file({k: v for k, v in state.items() if k != "head.tokens_1"}, weights)
+    elif fault == "number":
+        save_file(state | {"head.grouping_1.scale": torch.tensor(10.0)}, weights)
     elif fault == "shape":
         parts = json.loads(description.read_text())
         parts["student"]["segment_tokens"] = [5, 4]
         description.write_text(json.dumps(parts))
     else:
         weights.write_bytes(b"this is no safetensors file")
-    with pytest.raises(InputError, match="do not fit"):
+    place = {
+        "missing": "head.tokens_1",
+        "number": "head.grouping_1.scale",
+        "shape": "head.tokens_1",
+    }
+    with pytest.raises(InputError, match=f"do not fit .*{place.get(fault, '')}"):
         load(tmp_path)

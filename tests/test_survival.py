@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,8 +17,9 @@ from training_runs import (
     arguments,
     data,
     ended,
+    launched,
     rows,
-    start,
+    started,
     trained,
     wait_for,
     workers_of,
@@ -60,25 +60,16 @@ def same_run(one: Path, other: Path) -> None:
         assert all(equal(a[k], b[k]) for k in a), name
 
 
-def killed(process) -> None:
-    """As when a machine loses its power: the launcher and its workers, in sessions of their own."""
-    launcher = psutil.Process(process.pid)
-    for each in (launcher, *launcher.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
-    ended(process)
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_killed_at_any_step_a_run_goes_on_to_the_same_weights(scenes, tmp_path, request, processes):
-    whole = request.getfixturevalue("undisturbed" if processes == 1 else "undisturbed_two")
-    args, rng = arguments(scenes, tmp_path / "run", STEPS, *SAVING), random.Random(processes)
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_killed_at_any_step_a_run_goes_on_to_the_same_weights(scenes, tmp_path, request, ranks):
+    whole = request.getfixturevalue("undisturbed" if ranks == 1 else "undisturbed_two")
+    args, rng = arguments(scenes, tmp_path / "run", STEPS, *SAVING), random.Random(ranks)
     for step in (rng.randrange(1, 6), rng.randrange(12, 24)):
-        process = start(args, processes)
-        wait_for(process, tmp_path / "run", step)
-        killed(process)
-        assert process.returncode != 0
-    said = trained(args, processes)
+        job = started(args, ranks)
+        wait_for(job, tmp_path / "run", step)
+        job.kill()
+        assert -signal.SIGKILL in job.statuses
+    said = trained(args, ranks)
     assert "going on from" in said
     same_run(tmp_path / "run", whole)
 
@@ -88,11 +79,11 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_says_how_to_go_on(
 ):
     output = tmp_path / "run"
     args = arguments(scenes, output, STEPS, "--save-every", "1000", *SAVING[2:])
-    process = start(args)
-    wait_for(process, output, 4)
-    os.kill(process.pid, signal.SIGTERM)
-    said = ended(process)
-    assert process.returncode == STOPPED == 75, said
+    job = started(args)
+    wait_for(job, output, 4)
+    job.send(signal.SIGTERM)
+    said = job.ended()
+    assert job.statuses == [STOPPED] == [75], said
     assert "SIGTERM: finishing this step" in said
     made = rows(output)[-1]["step"]
     assert f"stopped after step {made}, saved" in said
@@ -106,7 +97,7 @@ def test_two_processes_stop_after_the_same_step_though_only_one_is_told(
 ):
     output = tmp_path / "run"
     args = arguments(scenes, output, STEPS, *SAVING)
-    process = start(args, 2)
+    process = launched(args, 2)
     wait_for(process, output, 1)
     worker = workers_of(process)[1]
     wait_for(process, output, 4)
@@ -122,17 +113,15 @@ def test_two_processes_stop_after_the_same_step_though_only_one_is_told(
 def test_a_second_signal_ends_it_at_once_but_not_an_echo_of_the_first(scenes, tmp_path):
     output = tmp_path / "run"
     large = ["--data.batch-size", "48", "--model.width", "256", "--model.depth", "12"]
-    process = start(arguments(scenes, output, 10_000, *large))
-    assert process.stdout is not None
-    said = ""
-    while "0/10000" not in said and process.poll() is None:
-        said += process.stdout.read(1)  # a step of many seconds has begun
+    job = started(arguments(scenes, output, 10_000, *large))
+    while "0/10000" not in job.said() and job.running:
+        time.sleep(0.02)  # until a step of many seconds has begun
     for pause in (0.0, 0.2, 2.5):
         time.sleep(pause)
-        assert process.poll() is None
-        os.kill(process.pid, signal.SIGTERM)
-    said = ended(process)
-    assert process.returncode == 128 + signal.SIGTERM
+        assert job.running
+        job.send(signal.SIGTERM)
+    said = job.ended()
+    assert job.statuses == [128 + signal.SIGTERM]
     assert said.count("finishing this step") == 1
     assert "SIGTERM again: exiting at once" in said
     assert not list(output.glob("checkpoints/step-*"))
@@ -143,7 +132,7 @@ def test_workers_of_a_launcher_that_is_killed_save_and_end_before_the_next_run_b
 ):
     output = tmp_path / "run"
     args = arguments(scenes, output, STEPS, "--save-every", "1000", *SAVING[2:])
-    process = start(args, 2)
+    process = launched(args, 2)
     wait_for(process, output, 1)
     orphans = [psutil.Process(pid) for pid in workers_of(process)]
     process.kill()
@@ -157,10 +146,10 @@ def test_workers_of_a_launcher_that_is_killed_save_and_end_before_the_next_run_b
     same_run(output, undisturbed_two)
 
 
-def test_one_of_three_that_dies_takes_the_job_down_and_is_named(scenes, tmp_path):
+def test_one_of_two_that_dies_takes_the_job_down_and_is_named(scenes, tmp_path):
     output = tmp_path / "run"
-    args = arguments(scenes, output, 10_000, "--data.batch-size", "6")
-    process = start(args, 3)
+    args = arguments(scenes, output, 10_000)
+    process = launched(args, 2)
     wait_for(process, output, 2)
     victim = workers_of(process)[1]
     os.kill(victim, signal.SIGKILL)
@@ -174,7 +163,7 @@ def test_the_traceback_of_a_process_that_fails_is_named(scenes, tmp_path):
     broken = tmp_path / "scenes"
     shutil.copytree(scenes, broken)
     args = arguments(broken, output, 10_000)
-    process = start(args, 2)
+    process = launched(args, 2)
     wait_for(process, output, 2)
     # A folder in its place cannot be appended to: an error that no check before training can see.
     (output / "metrics.jsonl").rename(output / "moved.jsonl")
@@ -221,9 +210,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_weig
 def test_a_step_that_is_not_finite_is_skipped_and_too_many_stop_the_run(scenes, tmp_path):
     output = tmp_path / "run"
     args = arguments(scenes, output, 30, "--learning-rate", "1e30", "--warmup", "0")
-    process = start([*args, "--most-skipped", "3"])
-    said = ended(process)
-    assert process.returncode == 2
+    job = started([*args, "--most-skipped", "3"])
+    said = job.ended()
+    assert job.statuses == [2]
     assert "4 steps had a loss or gradient that is not finite" in said
     named = [json.loads(line) for line in (output / "non_finite.jsonl").read_text().splitlines()]
     assert [row["step"] for row in named][:3] == [row["step"] for row in rows(output)][-3:]
@@ -235,14 +224,14 @@ def test_a_step_that_is_not_finite_is_skipped_and_too_many_stop_the_run(scenes, 
 def test_a_full_disk_ends_the_run_and_the_checkpoint_before_is_whole(scenes, tmp_path, small_disk):
     output = small_disk / "run"
     args = arguments(scenes, output, 10_000, "--save-every", "2", "--keep-last", "1")
-    process = start(args)
-    while not list(output.glob("checkpoints/step-*")) and process.poll() is None:
-        pass
+    job = started(args)
+    while not list(output.glob("checkpoints/step-*")) and job.running:
+        time.sleep(0.01)
     free = os.statvfs(small_disk)
     with (small_disk / "filler").open("wb") as filler:
         filler.write(bytes(max(0, free.f_bavail * free.f_bsize - 300_000)))
-    said = ended(process)
-    assert process.returncode == 2
+    said = job.ended()
+    assert job.statuses == [2]
     assert "cannot be written (No space left on device)" in said
     (small_disk / "filler").unlink()
     step = read(output / "checkpoints/latest").state["step"]

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from jobs import Job, done, program
+
 from pipelines.embed import EmbedConfig, embed
 from shards import scenes
 from shards.build import Limits, build
@@ -15,6 +17,7 @@ from zeroseg import CLIPConfig
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--model.width", "32", "--model.depth", "1", "--model.num-heads", "2"]
+SMALL += ["--model.head-layers", "0", "0", "0"]
 TIMED = {"images_per_second", "images_per_second_per_device", "step_seconds", "data_wait"}
 TIMED |= {"mfu", "memory_gb"}
 IMAGES = 48
@@ -47,21 +50,22 @@ def arguments(data: Path, output: Path, steps: int, *more: str) -> list[str]:
     return [*config, "--steps", str(steps), "--log-every", "1", "--output", str(output), *more]
 
 
-def start(arguments: list[str], processes: int = 1, **environment: str) -> subprocess.Popen:
-    """Begin to train, in a process group of its own; torchrun for several processes."""
-    command = [sys.executable]
-    if processes > 1:
-        command += [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node",
-            str(processes),
-        ]
-    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+def started(arguments: list[str], ranks: int = 1) -> Job:
+    """Begin to train."""
+    return Job(program, "pipelines.train", arguments, ranks=ranks)
+
+
+def trained(arguments: list[str], ranks: int = 1) -> str:
+    """Train to the end; return what was said."""
+    return done(program, "pipelines.train", arguments, ranks=ranks)
+
+
+def launched(arguments: list[str], processes: int) -> subprocess.Popen:
+    """Begin to train under torchrun, in a process group of its own."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.Popen(
-        [*command, "-m", "pipelines.train", *arguments],
-        env=os.environ | settings | environment,
+        [*command, "--nproc-per-node", str(processes), "-m", "pipelines.train", *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -70,7 +74,7 @@ def start(arguments: list[str], processes: int = 1, **environment: str) -> subpr
 
 
 def ended(process: subprocess.Popen, seconds: float = 240) -> str:
-    """Wait for it to end and return what it said; none may hang."""
+    """Wait for a launcher to end and return what it said; none may hang."""
     try:
         said, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -80,17 +84,11 @@ def ended(process: subprocess.Popen, seconds: float = 240) -> str:
     return said
 
 
-def trained(arguments: list[str], processes: int = 1) -> str:
-    """Train to the end; return what was said."""
-    process = start(arguments, processes)
-    said = ended(process)
-    assert process.returncode == 0, said[-4000:]
-    return said
-
-
-def wait_for(process: subprocess.Popen, output: Path, step: int) -> None:
+def wait_for(job: Job | subprocess.Popen, output: Path, step: int) -> None:
     """Until a step is logged."""
-    while process.poll() is None and not any(r["step"] >= step for r in rows(output)):
+    while job.running if isinstance(job, Job) else job.poll() is None:
+        if any(row["step"] >= step for row in rows(output)):
+            return
         time.sleep(0.02)
 
 

@@ -1,37 +1,13 @@
 """Annotation-free open-vocabulary segmentation, distilled from a frozen CLIP's multi-scale views."""
 
-from zeroseg.config import RunConfig
-from zeroseg.data.benchmarks import BENCHMARKS, Benchmark
-from zeroseg.data.crops import Crops
-from zeroseg.data.stream import DataConfig
-from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Protocol, Scores, evaluate
-from zeroseg.evaluation.watching import Watch
-from zeroseg.models import load, save
-from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
-from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
-from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "BENCHMARKS",
-    "CLIP",
-    "Benchmark",
-    "CLIPConfig",
-    "CachedTeacher",
-    "Crops",
-    "DataConfig",
-    "InputError",
-    "OnlineTeacher",
-    "Protocol",
-    "RunConfig",
-    "Scores",
-    "ViewComposition",
-    "Watch",
-    "ZeroSeg",
-    "ZeroSegConfig",
-    "ZeroSegPaper",
-    "evaluate",
-    "load",
-    "save",
-]
+if TYPE_CHECKING:
+    from zeroseg.api import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """The names of `zeroseg.api`, imported when one is first asked for: torch takes seconds, and not
+    every command needs it."""
+    return getattr(importlib.import_module("zeroseg.api"), name)

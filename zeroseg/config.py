@@ -35,6 +35,7 @@ class RunConfig:
     watch: Watch | None = None
     """Images that the student is scored on while it trains; none watches nothing."""
     steps: int
+    """0 writes the student as it begins, to compare with."""
     warmup: int = 0
     """Steps of linear warm-up of the learning rate."""
     learning_rate: float = 2.4e-3
@@ -80,13 +81,14 @@ class RunConfig:
     output: Path = Path("runs/train")
 
     def __post_init__(self) -> None:
-        whole = ("steps", "log_every", "save_every", "keep_last")
-        wrong = [f"{name} is {getattr(self, name)}" for name in whole if getattr(self, name) < 1]
+        least = {"steps": 0, "log_every": 1, "save_every": 1, "keep_last": 1}
+        values = {name: getattr(self, name) for name in least}
+        wrong = [f"{name} is {n}" for name, n in values.items() if n < least[name]]
         wrong += [f"layer_decay is {self.layer_decay}"] * (not 0 < self.layer_decay <= 1)
         wrong += [f"ema_decay is {self.ema_decay}"] * (not 0 <= self.ema_decay < 1)
         if wrong:
             raise InputError(
-                f"{', '.join(wrong)}: counts start at 1, layer_decay lies in (0, 1], ema_decay in [0, 1)"
+                f"{', '.join(wrong)}: counts start at 1 (steps at 0), layer_decay lies in (0, 1], ema_decay in [0, 1)"
             )
 
 

@@ -1,7 +1,9 @@
 """Facts about the evaluation datasets, as values."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from zeroseg.data import class_names
 from zeroseg.errors import InputError
 
 IGNORE = 255
@@ -18,13 +20,13 @@ class Benchmark:
 
     name: str
     classes: tuple[str, ...]
-    """Names in label order. Commas separate synonyms."""
+    """Names in label order, a dataset's official ones. Commas separate synonyms."""
     background: bool
-    """Whether index 0 is background, which no text describes."""
+    """Whether index 0 is background, all that none of the classes is."""
     unseen: frozenset[str] = frozenset()
     """Classes that never appear in the student's training images."""
     label_map: tuple[int, ...] = ()
-    """Index here of each label in the shards, where those were built for a wider benchmark."""
+    """Index here of each label in the shards, where those are built for a wider benchmark."""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
@@ -42,8 +44,42 @@ class Benchmark:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes that text describes, background left out."""
+        """The classes, background left out."""
         return self.classes[1:] if self.background else self.classes
+
+    def on(self, labels: Sequence[str]) -> "Benchmark":
+        """The benchmark as shards need it whose label maps count these names, from their manifest.
+
+        By name where the shards have every class: the rest becomes background, or is ignored where
+        the benchmark has none. Where classes are spelled otherwise or not told, labels are taken to
+        be in the usual order. Raises InputError when there are more or fewer than that.
+        """
+        label_map = _places(labels, self)
+        if {*range(len(self.classes))} <= {*label_map}:
+            return replace(self, label_map=() if tuple(labels) == self.classes else label_map)
+        if labels and len(labels) != len(self.label_map or self.classes):
+            raise InputError(
+                f"these shards have {len(labels)} classes and not all of benchmark {self.name!r}: "
+                "choose the benchmark they were built for"
+            )
+        return self
+
+
+def _places(labels: Sequence[str], benchmark: Benchmark) -> tuple[int, ...]:
+    """Of each label its class's index; else background's, or IGNORE where there is none."""
+    index = {name: i for i, name in enumerate(benchmark.classes)}
+    return tuple(index.get(label, 0 if benchmark.background else IGNORE) for label in labels)
+
+
+def _narrowed(name: str, wide: Benchmark, classes: tuple[str, ...]) -> Benchmark:
+    """Some of the classes without background, on the shards of the wide benchmark."""
+    narrow = Benchmark(name=name, classes=classes, background=False)
+    return replace(narrow, label_map=_places(wide.classes, narrow))
+
+
+def _split(wide: Benchmark, name: str, unseen: Sequence[str]) -> Benchmark:
+    """A benchmark of which some classes are unseen."""
+    return replace(wide, name=f"{wide.name}-{name}", unseen=frozenset(unseen))
 
 
 _STUFF = ("grass", "water", "sand", "sky", "brick", "pavement")
@@ -71,55 +107,88 @@ SCENES_OBJECTS = Benchmark(
 )
 """The same scenes with all stuff as background: what a background threshold is for."""
 
-_VOC = (
-    ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow")
-    + ("table", "dog", "horse", "motorbike", "person", "plant", "sheep", "sofa", "train")
-    + ("monitor",)
-)
-VOC21 = Benchmark(name="voc21", classes=("background", *_VOC), background=True)
-"""PASCAL VOC 2012 with background, in the official order (label ids 0 to 20).
+VOC21 = Benchmark(name="voc21", classes=("background", *class_names.VOC), background=True)
+"""PASCAL VOC 2012 with background, label 0; the outline of objects is ignored."""
 
-Names as in GroupViT's evaluation, which shortens four of them: table, plant, monitor (and keeps
-motorbike); they are names for a text encoder, the ids are VOC's own.
-"""
-
-VOC20 = Benchmark(
-    name="voc20", classes=_VOC, background=False, label_map=(IGNORE, *range(len(_VOC)))
-)
+VOC20 = _narrowed("voc20", VOC21, class_names.VOC)
 """PASCAL VOC 2012 without background, on the shards of `voc21`: background pixels are ignored."""
 
-_COCO = (
-    ("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat")
-    + ("traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog")
-    + ("horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella")
-    + ("handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite")
-    + ("baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle")
-    + (
-        "wine glass",
-        "cup",
-        "fork",
-        "knife",
-        "spoon",
-        "bowl",
-        "banana",
-        "apple",
-        "sandwich",
-        "orange",
-    )
-    + ("broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant")
-    + ("bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone")
-    + ("microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors")
-    + ("teddy bear", "hair drier", "toothbrush")
+CONTEXT60 = Benchmark(
+    name="context60", classes=("background", *class_names.CONTEXT), background=True
 )
-COCO_OBJECT = Benchmark(name="coco-object", classes=("background", *_COCO), background=True)
-"""COCO's 80 things in the order of their ids, label 1 to 80; all else is background."""
+"""PASCAL Context with background, label 0: all that is none of the 59 frequent classes."""
 
-COCO_THINGS = Benchmark(
-    name="coco-things", classes=_COCO, background=False, label_map=(IGNORE, *range(len(_COCO)))
+CONTEXT59 = _narrowed("context59", CONTEXT60, class_names.CONTEXT)
+"""PASCAL Context without background, on the shards of `context60` or such with 59 classes."""
+
+COCO_OBJECT = Benchmark(
+    name="coco-object", classes=("background", *class_names.COCO_THINGS), background=True
 )
+"""COCO's 80 things, label 1 to 80; all else is background. Published scores count unlabelled pixels
+as background too; on the shards of `coco-stuff171` they are ignored."""
+
+COCO_THINGS = _narrowed("coco-things", COCO_OBJECT, class_names.COCO_THINGS)
 """The same 80 things without background, on the same shards: background pixels are ignored."""
 
-BENCHMARKS = {b.name: b for b in (SCENES, SCENES_OBJECTS, VOC21, VOC20, COCO_OBJECT, COCO_THINGS)}
+COCO_STUFF171 = Benchmark(
+    name="coco-stuff171", classes=class_names.COCO_THINGS + class_names.COCO_STUFF, background=False
+)
+"""COCO-Stuff 164k: 80 things, then 91 kinds of stuff; unlabelled pixels are ignored."""
+
+ADE150 = Benchmark(name="ade150", classes=class_names.ADE, background=False)
+"""ADE20K's scene parsing classes; all else is ignored."""
+
+CITYSCAPES19 = Benchmark(name="cityscapes19", classes=class_names.CITYSCAPES, background=False)
+"""Cityscapes' scored classes; all else is ignored."""
+
+_CONTEXT33 = _narrowed("context33", CONTEXT60, class_names.CONTEXT33)
+_VOC_ZS3 = ("cow", "motorbike", "aeroplane", "sofa", "cat", "tvmonitor") + (
+    "train",
+    "bottle",
+    "chair",
+    "pottedplant",
+)
+_CONTEXT_ZS3 = ("cow", "motorbike", "sofa", "cat", "boat", "fence") + (
+    "bird",
+    "tvmonitor",
+    "keyboard",
+    "aeroplane",
+)
+_STUFF_UNSEEN = (
+    "cow",
+    "giraffe",
+    "suitcase",
+    "frisbee",
+    "skateboard",
+    "carrot",
+    "scissors",
+    "cardboard",
+) + ("clouds", "grass", "playingfield", "river", "road", "tree", "wall-concrete")
+
+SPLITS = (
+    _split(VOC20, "15-5", class_names.VOC[15:]),
+    _split(COCO_STUFF171, "156-15", _STUFF_UNSEEN),
+    _split(_CONTEXT33, "29-4", _CONTEXT_ZS3[:4]),
+    *(_split(VOC21, f"k{k}", _VOC_ZS3[:k]) for k in (2, 4, 6, 8, 10)),
+    *(_split(CONTEXT60, f"k{k}", _CONTEXT_ZS3[:k]) for k in (2, 4, 6, 8, 10)),
+)
+"""Seen and unseen classes of generalised zero-shot segmentation.
+
+15-5 and 156-15: SPNet's (Xian et al., CVPR 2019), as ZegFormer lists them
+(`register_pascal_voc.py`, `prepare_coco_stuff_sem_seg_unseen.py` of dingjiansw101/ZegFormer).
+29-4: CaGNet's (Gu et al., ACM MM 2020, README); that its 33-class label maps are the 59-class ones
+with the rest ignored is our reading. k2 to k10: ZS3Net's (Bucher et al., NeurIPS 2019), each with
+the classes of the one before (`pascal_voc_unseen_classes.txt`, `pascal_context_unseen_classes.txt`
+of valeoai/ZS3); background counts as seen there.
+"""
+
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        (SCENES, SCENES_OBJECTS, VOC21, VOC20, CONTEXT60, CONTEXT59, COCO_OBJECT, COCO_THINGS)
+        + (COCO_STUFF171, ADE150, CITYSCAPES19, *SPLITS)
+    )
+}
 
 
 def benchmark_named(name: str) -> Benchmark:

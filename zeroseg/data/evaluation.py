@@ -1,21 +1,24 @@
 """Labelled images, each once, in the order of their shards."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from zeroseg.data.batch import LABELS, Batch, image_of, load_batch
-from zeroseg.data.images import decode_labels, resized, short_side_size
+from zeroseg.data.images import decode_labels, resized
 from zeroseg.data.reader import RawSample, ShardReader
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import ShardSet
 
+Resize = Callable[[tuple[int, int]], tuple[int, int]]
+"""From a picture's (height, width) to those it is scored at."""
 
-def evaluation_sample(sample: RawSample, *, short_side: int, multiple: int) -> dict[str, Tensor]:
-    """The image at its short side, and the label map as it is."""
+
+def evaluation_sample(sample: RawSample, resize: Resize) -> dict[str, Tensor]:
+    """The image at the size it is scored at, and the label map as it is."""
     image, labels = image_of(sample), decode_labels(sample.members[LABELS])
     if image.shape[1:] != labels.shape:
         raise ValueError(
@@ -23,36 +26,45 @@ def evaluation_sample(sample: RawSample, *, short_side: int, multiple: int) -> d
         )
     size = (image.shape[1], image.shape[2])
     return {
-        "images": resized(image, short_side_size(size, short_side, multiple)),
+        "images": resized(image, resize(size)),
         "labels": labels,
     }
 
 
 def evaluation_batches(
-    shards: ShardSet,
-    *,
-    short_side: int,
-    multiple: int,
-    batch_size: int,
-    rank: int = 0,
-    world_size: int = 1,
-    images: int | None = None,
+    shards: ShardSet, resize: Resize, *, batch_size: int, samples: range | None = None
 ) -> Iterator[Batch]:
-    """Every labelled image of this process's share once; neighbours of one size share a batch.
-
-    Shares are contiguous and equal to one image, of all images or of the first `images`. Samples that cannot be had are named in `lost`.
-    """
+    """Every labelled image once, or those of consecutive numbers; neighbours of one size share a
+    batch. Samples that cannot be had are named in `lost`."""
     reader = ShardReader(shards, ShardCache())
-    decode = partial(evaluation_sample, short_side=short_side, multiple=multiple)
+    decode = partial(evaluation_sample, resize=resize)
     everything = ((s, n) for s, count in enumerate(shards.counts) for n in range(count))
-    count = shards.samples if images is None else min(images, shards.samples)
-    start, stop = (count * r // world_size for r in (rank, rank + 1))
-    mine = itertools.islice(everything, start, stop)
+    chosen = range(shards.samples) if samples is None else samples
+    mine = itertools.islice(everything, chosen.start, chosen.stop)
     singles = (load_batch(reader, [sample], decode) for sample in mine)
     for _, same in itertools.groupby(singles, key=_kind):
         while group := list(itertools.islice(same, batch_size)):
             yield _joined(group)
     reader.close()
+
+
+def positions(shards: ShardSet, keys: Collection[str]) -> dict[str, int]:
+    """Numbers of samples in the set, by key."""
+    reader, wanted = ShardReader(shards, ShardCache()), set(keys)
+    everything = ((s, n) for s, count in enumerate(shards.counts) for n in range(count))
+    found = {}
+    for number, place in enumerate(everything):
+        if len(found) == len(wanted):
+            break
+        if (key := reader.key(*place)) in wanted:
+            found[key] = number
+    reader.close()
+    return found
+
+
+def share(count: int, rank: int, world_size: int) -> range:
+    """A process's part of so many samples: consecutive, and equal to one."""
+    return range(count * rank // world_size, count * (rank + 1) // world_size)
 
 
 def _kind(batch: Batch) -> tuple[torch.Size, torch.Size | None]:

@@ -78,13 +78,6 @@ def resized(
     return F.interpolate(batch, size, mode="bicubic", antialias=True)[0]
 
 
-def short_side_size(size: tuple[int, int], short_side: int, multiple: int = 1) -> tuple[int, int]:
-    """Scale (height, width) so that the shorter is `short_side`; round both to `multiple`."""
-    scale = short_side / min(size)
-    height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
-    return height, width
-
-
 def centre_crop(image: UInt8[Tensor, "3 height width"], side: int) -> UInt8[Tensor, "3 side side"]:
     """Bring the shorter side to `side` and cut the middle square (the paper's only transform).
 

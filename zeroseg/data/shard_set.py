@@ -28,6 +28,8 @@ class ShardSet:
     """How often each comes in an epoch."""
     digests: tuple[str, ...] = ()
     """SHA-256 of each, empty where no manifest tells."""
+    classes: tuple[str, ...] = ()
+    """Names by label index; none where no manifest tells, or where two tell different ones."""
 
     @property
     def samples(self) -> int:
@@ -61,7 +63,9 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     each = [w for w, part in zip(weights or [1.0] * len(parts), found, strict=True) for _ in part]
     records = [manifests.record(url) for url in urls]
     digests = tuple(record.sha256 if record else "" for record in records)
-    return ShardSet(tuple(urls), counts, tuple(each), digests)
+    lists = {manifests.classes(url) for url in urls}
+    classes = lists.pop() if len(lists) == 1 else ()
+    return ShardSet(tuple(urls), counts, tuple(each), digests, classes)
 
 
 class _Manifests:
@@ -69,6 +73,7 @@ class _Manifests:
 
     def __init__(self) -> None:
         self._records: dict[str, dict[str, ShardRecord] | None] = {}
+        self._classes: dict[str, tuple[str, ...]] = {}
 
     def of(self, folder: str) -> dict[str, ShardRecord] | None:
         """Shards of a folder by name; None without a manifest."""
@@ -77,7 +82,16 @@ class _Manifests:
             self._records[folder] = (
                 None if manifest is None else {s.name: s for s in manifest.shards}
             )
+            self._classes[folder] = () if manifest is None else manifest.classes
         return self._records[folder]
+
+    def classes(self, url: str) -> tuple[str, ...]:
+        """Names by label index, as the manifest beside a shard has them; none without one."""
+        if url.startswith("pipe:"):
+            return ()
+        folder, _ = _split(url)
+        self.of(folder)
+        return self._classes[folder]
 
     def record(self, url: str) -> ShardRecord | None:
         """What the manifest beside a shard says of it. Raises InputError when it has another set."""

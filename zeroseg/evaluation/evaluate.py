@@ -1,10 +1,12 @@
-"""Zero-shot evaluation: a segmenter, labelled shards and a benchmark in, scores out."""
+"""Zero-shot evaluation: a segmenter, labelled images and a task in, counts of every image out."""
 
-import math
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from jaxtyping import Float, Int
@@ -12,52 +14,85 @@ from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.benchmarks import IGNORE, Benchmark
+from zeroseg.data.vocabularies import Vocabulary, vocabulary
 from zeroseg.errors import InputError
-from zeroseg.evaluation.inference import Segmenter, best_class, slide, with_background
-from zeroseg.evaluation.metrics import confusion_matrix, harmonic_mean, iou, mean_iou
+from zeroseg.evaluation.inference import (
+    Axis,
+    Segmenter,
+    WindowScores,
+    best_class,
+    pixel_scores,
+    thresholds_reached,
+    window_scores,
+    with_background,
+)
+from zeroseg.evaluation.metrics import boundary_counts, threshold_counts
+from zeroseg.evaluation.protocols import Protocol
+from zeroseg.evaluation.refinement import pamr
+from zeroseg.evaluation.results import Scores, scores_of
+from zeroseg.evaluation.tally import Tally, empty, joined
+from zeroseg.models.clip import CLIP
+from zeroseg.models.prompts import templates_named
+
+Sizes = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """How pictures are sized, cut and thresholded; kept beside every score."""
+class Task:
+    """What a segmenter is asked: which classes, in which words, scored by which rules."""
 
-    short_side: int = 448
-    """Pixels (paper, section 4.1)."""
-    window: int = 448
-    """Sliding window; 0 takes the whole image. GroupViT's, read as ZeroSeg's."""
-    stride: int = 224
-    templates: str = "simple"
-    """A name in `zeroseg.models.prompts.TEMPLATES`."""
-    background_threshold: float | None = None
-    """On the best class's probability; the paper has .95 VOC, .05 Context, .35 COCO."""
-    logit_scale: float = 100.0
+    benchmark: Benchmark
+    protocol: Protocol
+    vocabulary: Vocabulary
+    class_embeddings: Float[Tensor, "query embed"]
+    threshold: float | None
+    """The background threshold in use."""
 
-    def __post_init__(self) -> None:
-        if self.window and not 0 < self.stride <= self.window:
-            raise InputError(
-                f"protocol.stride is {self.stride}: it must be from 1 to the window, {self.window}"
-            )
+    @property
+    def owners(self) -> Int[Tensor, " query"]:
+        """The class of each query, on the embeddings' device."""
+        return torch.tensor(self.vocabulary.owners, device=self.class_embeddings.device)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Shares in [0, 1]; nan where a class is in neither truth nor prediction."""
+def check_words(
+    benchmark: Benchmark, protocol: Protocol, threshold: float | None
+) -> tuple[Vocabulary, tuple[str, ...]]:
+    """The queries of a task and their templates.
 
-    benchmark: str
-    miou: float
-    per_class: dict[str, float]
-    pixel_accuracy: float
-    images: int
-    seen_miou: float | None = None
-    unseen_miou: float | None = None
-    hiou: float | None = None
-    skipped: list[str] = field(default_factory=list)
+    Raises InputError when a name is unknown, or there is background and nothing that tells it, or
+    the other way round.
+    """
+    words, templates = vocabulary(benchmark, protocol.names), templates_named(protocol.templates)
+    name, background = benchmark.name, benchmark.background
+    if threshold is not None and not background:
+        raise InputError(
+            f"benchmark {name!r} has no background class: leave out the background threshold"
+        )
+    if background and threshold is None and 0 not in words.owners:
+        raise InputError(f"benchmark {name!r} has a background class: set the background threshold")
+    if not 0 <= (threshold or 0) <= 1:
+        raise InputError(f"background threshold {threshold}: a probability is from 0 to 1")
+    return words, templates
 
-    def to_json(self) -> dict:
-        """Plain values; a class in neither truth nor prediction is null."""
-        values = asdict(self)
-        found = self.per_class.items()
-        return values | {"per_class": {c: None if math.isnan(v) else v for c, v in found}}
+
+def task_for(
+    clip: CLIP, benchmark: Benchmark, protocol: Protocol, threshold: float | None = None
+) -> Task:
+    """The task in a teacher's words; `threshold` is the chosen one where the protocol states none.
+
+    Raises InputError as `check_words`.
+    """
+    if protocol.threshold_from == "stated":
+        threshold = protocol.background_threshold
+    words, templates = check_words(benchmark, protocol, threshold)
+    embeddings = clip.class_embeddings(words.queries, templates)
+    return Task(
+        benchmark=benchmark,
+        protocol=protocol,
+        vocabulary=words,
+        class_embeddings=embeddings,
+        threshold=threshold,
+    )
 
 
 def mapped_labels(
@@ -81,93 +116,103 @@ def mapped_labels(
     return table[labels]
 
 
-def check_thresholds(benchmark: Benchmark, thresholds: Sequence[float | None]) -> None:
-    """Raises InputError when there is background and no threshold for it, or the other way round."""
-    if benchmark.background == (None in thresholds):
-        wanted = "set" if benchmark.background else "leave out"
-        raise InputError(
-            f"benchmark {benchmark.name!r} has {'a' if benchmark.background else 'no'} background "
-            f"class: {wanted} the background threshold"
-        )
+@torch.no_grad()
+def best_classes(
+    segmenter: Segmenter,
+    images: Float[Tensor, "batch 3 height width"],
+    task: Task,
+    size: Sizes,
+) -> tuple[
+    Float[Tensor, "batch label_height label_width"], Int[Tensor, "batch label_height label_width"]
+]:
+    """Highest probability at each pixel of the annotation, and the benchmark's class that has it.
+
+    Before any background threshold; where the protocol has an area threshold, after that.
+    """
+    protocol = task.protocol
+    scores = window_scores(
+        segmenter, images, task.class_embeddings, protocol.window, protocol.stride
+    )
+    if protocol.refinement == "pamr":
+        picture = F.interpolate(images, size, mode="bilinear")
+        whole = (Axis(side, side, (0,)) for side in size)
+        scores = WindowScores(pamr(picture, pixel_scores(scores, size)), *whole)
+    scale = protocol.logit_scale if protocol.softmax == "pixels" else None
+    best, index = best_class(scores, size, task.owners, logit_scale=scale)
+    if not protocol.area_threshold:
+        return best, index
+    classes = len(task.benchmark.classes)
+    area = F.one_hot(index.flatten(1), classes).sum(dim=1).double()
+    if task.benchmark.background:
+        area[:, 0] = 0
+    allowed = area > protocol.area_threshold * area.sum(dim=1, keepdim=True)
+    if task.benchmark.background:
+        allowed[:, 0] = True
+    return best_class(scores, size, task.owners, logit_scale=scale, allowed=allowed)
+
+
+def label_maps(
+    segmenter: Segmenter, images: Float[Tensor, "batch 3 height width"], task: Task, size: Sizes
+) -> Int[Tensor, "batch label_height label_width"]:
+    """The answer: a class of the benchmark at each pixel of the annotation."""
+    best, index = best_classes(segmenter, images, task, size)
+    return with_background(best, index, task.threshold, task.protocol.threshold_rule)
+
+
+def tallied(
+    segmenter: Segmenter,
+    batches: Iterable[Batch],
+    task: Task,
+    device: torch.device,
+    *,
+    thresholds: Sequence[float] = (),
+    boundary: bool = False,
+) -> Tally:
+    """Count every image of the batches, at the task's threshold and at all `thresholds`."""
+    steps = tuple(sorted({*thresholds, *([] if task.threshold is None else [task.threshold])}))
+    parts = (_batch_tally(segmenter, batch.to(device), task, steps, boundary) for batch in batches)
+    return joined([empty(len(task.benchmark.classes), steps), *parts])
+
+
+def gathered(tally: Tally, accelerator: Accelerator) -> Tally:
+    """The images of all processes, in the order of their ranks; every process gets the same."""
+    return joined(gather_object([tally]))
 
 
 def evaluate(
-    segmenter: Segmenter,
-    batches: Iterable[Batch],
-    benchmark: Benchmark,
-    class_embeddings: Float[Tensor, "class embed"],
-    protocol: Protocol,
-    accelerator: Accelerator,
+    segmenter: Segmenter, batches: Iterable[Batch], task: Task, accelerator: Accelerator
 ) -> Scores:
     """Score a segmenter; the same for any number of processes, each with its own batches.
 
-    Raises InputError when a benchmark with background has no threshold, or the other way round.
+    Raises InputError when no process has a labelled image, or a label is none of the benchmark's.
     """
-    thresholds = [protocol.background_threshold]
-    return sweep(
-        segmenter, batches, benchmark, class_embeddings, protocol, accelerator, thresholds
-    )[0]
+    tally = gathered(tallied(segmenter, batches, task, accelerator.device), accelerator)
+    return scores_of(tally, task.benchmark, task.protocol, task.threshold)
 
 
-@torch.no_grad()
-def sweep(
-    segmenter: Segmenter,
-    batches: Iterable[Batch],
-    benchmark: Benchmark,
-    class_embeddings: Float[Tensor, "class embed"],
-    protocol: Protocol,
-    accelerator: Accelerator,
-    thresholds: Sequence[float | None],
-) -> list[Scores]:
-    """Score a segmenter once per background threshold, predicting each image once."""
-    check_thresholds(benchmark, thresholds)
-    size = len(benchmark.classes)
-    confusions = torch.zeros(
-        len(thresholds), size, size, dtype=torch.long, device=accelerator.device
-    )
-    counted = torch.zeros(1, dtype=torch.long, device=accelerator.device)
-    skipped: list[str] = []
-    for batch in batches:
-        batch = batch.to(accelerator.device)
-        skipped += [str(loss) for loss in batch.lost]
-        if batch.labels is None or not batch.keys:
-            continue
-        labels = mapped_labels(batch.labels, benchmark, batch.keys)
-        scores = slide(segmenter, batch.pixels, class_embeddings, protocol.window, protocol.stride)
-        best, index = best_class(scores, (labels.shape[1], labels.shape[2]))
-        for confusion, threshold in zip(confusions, thresholds, strict=True):
-            confusion += confusion_matrix(with_background(best, index, threshold), labels, size)
-        counted += len(batch.keys)
-    totals, images = accelerator.reduce(confusions), accelerator.reduce(counted)
-    skipped = gather_object(skipped)
-    return [scores_of(total.cpu(), benchmark, int(images), skipped) for total in totals]
-
-
-def scores_of(
-    confusion: Int[Tensor, "classes classes"], benchmark: Benchmark, images: int, skipped: list[str]
-) -> Scores:
-    """All scores of one confusion matrix."""
-    if not images:
-        raise InputError(
-            f"no labelled image was read for benchmark {benchmark.name!r}; skipped: {skipped[:3]}"
-        )
-    split: dict[str, float] = {}
-    if benchmark.unseen:
-        unseen = torch.tensor([c in benchmark.unseen for c in benchmark.classes])
-        seen_miou, unseen_miou = (
-            mean_iou(confusion, part.nonzero()[:, 0]) for part in (~unseen, unseen)
-        )
-        split = {
-            "seen_miou": seen_miou,
-            "unseen_miou": unseen_miou,
-            "hiou": harmonic_mean(seen_miou, unseen_miou),
-        }
-    return Scores(
-        benchmark=benchmark.name,
-        miou=mean_iou(confusion),
-        per_class=dict(zip(benchmark.classes, iou(confusion).tolist(), strict=True)),
-        pixel_accuracy=float(confusion.diagonal().sum() / confusion.sum().clamp(min=1)),
-        images=images,
-        skipped=skipped,
-        **split,
+def _batch_tally(
+    segmenter: Segmenter, batch: Batch, task: Task, steps: tuple[float, ...], boundary: bool
+) -> Tally:
+    classes = len(task.benchmark.classes)
+    tally = empty(classes, steps, tuple(str(loss) for loss in batch.lost))
+    if batch.labels is None or not batch.keys:
+        return tally
+    labels = mapped_labels(batch.labels, task.benchmark, batch.keys)
+    best, index = best_classes(segmenter, batch.pixels, task, (labels.shape[1], labels.shape[2]))
+    reached = thresholds_reached(best, best.new_tensor(steps), task.protocol.threshold_rule)
+    counted = [
+        threshold_counts(*maps, classes).cpu().numpy()
+        for maps in zip(index, labels, reached, strict=True)
+    ]
+    boundaries = tally.boundary
+    if boundary:
+        answers = with_background(best, index, task.threshold, task.protocol.threshold_rule)
+        pairs = zip(answers, labels, strict=True)
+        boundaries = np.stack([boundary_counts(*maps, classes).cpu().numpy() for maps in pairs])
+    return dataclasses.replace(
+        tally,
+        keys=batch.keys,
+        image=np.repeat(np.arange(len(counted)), [len(entries) for entries in counted]),
+        counts=np.concatenate(counted),
+        boundary=boundaries,
     )

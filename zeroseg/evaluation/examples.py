@@ -1,41 +1,58 @@
-"""Rows of pictures that show what a student makes of an image."""
+"""Rows of pictures that show what a segmenter makes of an image."""
 
 from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.benchmarks import IGNORE, Benchmark
-from zeroseg.evaluation.evaluate import Protocol, mapped_labels
-from zeroseg.evaluation.inference import label_map, slide
-from zeroseg.evaluation.pictures import Picture, coloured, pixels, side_by_side, with_legend
+from zeroseg.data.benchmarks import IGNORE
+from zeroseg.evaluation.evaluate import Task, label_maps, mapped_labels
+from zeroseg.evaluation.inference import Segmenter
+from zeroseg.evaluation.pictures import (
+    Picture,
+    coloured,
+    overlay,
+    pixels,
+    side_by_side,
+    with_legend,
+)
 from zeroseg.evaluation.segmenters import Student
+
+STRENGTH = 0.7
+"""Of colours over the image."""
 
 
 def examples(
-    segmenter: Student,
-    batches: Iterable[Batch],
-    benchmark: Benchmark,
-    class_embeddings: Float[Tensor, "class embed"],
-    protocol: Protocol,
+    segmenter: Segmenter, batches: Iterable[Batch], task: Task
 ) -> Iterator[tuple[str, Picture]]:
-    """Of every image its key and a row: image, truth, prediction, the student's segments."""
+    """Of every image its key and a row: image, truth, prediction over it, and the segments of a
+    student over it."""
     for batch in batches:
-        batch = batch.to(class_embeddings.device)
+        batch = batch.to(task.class_embeddings.device)
         for i, key in enumerate(batch.keys):
             image, labels = batch.pixels[i : i + 1], batch.labels
             assert labels is not None
-            truth = mapped_labels(labels[i], benchmark, (key,))
-            scores = slide(segmenter, image, class_embeddings, protocol.window, protocol.stride)
+            truth = mapped_labels(labels[i], task.benchmark, (key,))
             shape = (truth.shape[0], truth.shape[1])
-            prediction = label_map(scores, shape, protocol.background_threshold)[0]
-            with torch.no_grad():
-                assignment = segmenter.model.segment(image).assignment
-            rows = image.shape[2] // segmenter.model.config.patch_size
-            owners = label_map(assignment.unflatten(2, (rows, -1)), shape, None)[0]
+            prediction = label_maps(segmenter, image, task, shape)[0]
+            photo = pixels(F.interpolate(image, shape, mode="bilinear")[0])
+            shown = [photo, coloured(truth), overlay(photo, prediction, STRENGTH)]
+            if isinstance(segmenter, Student):
+                shown.append(overlay(photo, segments(segmenter, image, shape), STRENGTH))
             present = sorted({*truth.unique().tolist(), *prediction.unique().tolist()} - {IGNORE})
-            shown = [pixels(image[0]), coloured(truth), coloured(prediction), coloured(owners)]
-            legend = {c: benchmark.classes[c] for c in present}
+            legend = {c: task.benchmark.classes[c] for c in present}
             yield key, with_legend(side_by_side(shown), legend)
+
+
+@torch.no_grad()
+def segments(
+    student: Student, image: Float[Tensor, "1 3 height width"], size: tuple[int, int]
+) -> Int[Tensor, "label_height label_width"]:
+    """The segment that owns each pixel most."""
+    assignment = student.model.segment(image).assignment
+    rows = image.shape[2] // student.model.config.patch_size
+    maps = assignment.unflatten(2, (rows, -1))
+    return F.interpolate(maps, size, mode="bilinear").argmax(dim=1)[0]

@@ -1,79 +1,218 @@
-"""From a segmenter's probabilities to a label map: windows, sizes, background."""
+"""From a segmenter's scores to a label map: windows, sizes, background.
 
-from typing import Protocol, runtime_checkable
+A segmenter scores a grid, coarser than the pixels. Bringing the grids of all windows to their pixels, averaging
+where windows overlap and resizing to the annotation are linear, along rows and columns apart. So
+they are one matrix an axis (ours), and no map of all classes at pixels is ever held.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+ThresholdRule = Literal["constant", "groupvit"]
+
+TILE = {"cpu": (128, 2**18), "cuda": (2**10, 2**24)}
+"""Pixels a row, and scores at pixels that are held at once: what fits a cache, or fills a GPU."""
 
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Whatever can be evaluated: probabilities of classes at pixels, from their embeddings."""
+    """Whatever can be evaluated: scores of queries on a grid over the image."""
+
+    @property
+    def multiple(self) -> int:
+        """Sides of images and windows are multiples of this; 1 welcomes any."""
+        ...
 
     def predict(
         self,
         images: Float[Tensor, "batch 3 height width"],
-        class_embeddings: Float[Tensor, "class embed"],
-    ) -> Float[Tensor, "batch class height width"]:
-        """Probability of every class at every pixel; images are in [0, 1]."""
+        class_embeddings: Float[Tensor, "query embed"],
+    ) -> Float[Tensor, "batch query rows columns"]:
+        """Scores at the segmenter's own resolution, its patches say; linear in between.
+
+        Images are in [0, 1]; there is one class embedding a query, of unit norm.
+        """
         ...
 
 
-def window_starts(size: int, window: int, stride: int) -> list[int]:
+class Axis(NamedTuple):
+    """Windows along one side of an image, in pixels."""
+
+    side: int
+    window: int
+    starts: tuple[int, ...]
+
+
+class WindowScores(NamedTuple):
+    """What a segmenter says about all windows of some images."""
+
+    grids: Float[Tensor, "batch query rows columns"]
+    """The grids of all windows, side by side."""
+    down: Axis
+    across: Axis
+
+
+def window_starts(size: int, window: int, stride: int) -> tuple[int, ...]:
     """Left edges of windows that cover a side; the last one is shifted back to fit."""
     if size <= window:
-        return [0]
+        return (0,)
     count = -(-(size - window) // stride) + 1
-    return [min(i * stride, size - window) for i in range(count)]
+    return tuple(min(i * stride, size - window) for i in range(count))
 
 
-def slide(
+@torch.no_grad()
+def window_scores(
     segmenter: Segmenter,
     images: Float[Tensor, "batch 3 height width"],
-    class_embeddings: Float[Tensor, "class embed"],
+    class_embeddings: Float[Tensor, "query embed"],
     window: int,
     stride: int,
-) -> Float[Tensor, "batch class height width"]:
-    """Predict window by window and average where windows overlap; `window` 0 takes the whole image."""
-    height, width = images.shape[2:]
-    if not window or (height <= window and width <= window):
-        return segmenter.predict(images, class_embeddings)
-    total = images.new_zeros(len(images), len(class_embeddings), height, width)
-    count = images.new_zeros(1, 1, height, width)
-    for top in window_starts(height, window, stride):
-        for left in window_starts(width, window, stride):
-            part = (..., slice(top, top + window), slice(left, left + window))
-            total[part] += segmenter.predict(images[part], class_embeddings)
-            count[part] += 1
-    return total / count
+    batch_size: int = 32,
+) -> WindowScores:
+    """Score every window, so many of them at once; `window` 0 takes the whole image."""
+    down, across = (
+        Axis(side, min(window or side, side), window_starts(side, window or side, stride))
+        for side in images.shape[2:]
+    )
+    windows = torch.stack(
+        [
+            images[..., top : top + down.window, left : left + across.window]
+            for top in down.starts
+            for left in across.starts
+        ],
+        dim=1,
+    )
+    parts = windows.flatten(0, 1).split(batch_size)
+    scores = torch.cat([segmenter.predict(part, class_embeddings) for part in parts])
+    if scores.dtype != torch.float64:
+        scores = scores.float()
+    grids = rearrange(
+        scores,
+        "(b i j) q h w -> b q (i h) (j w)",
+        i=len(down.starts),
+        j=len(across.starts),
+    )
+    return WindowScores(grids, down, across)
 
 
 def best_class(
-    probabilities: Float[Tensor, "batch class height width"], size: tuple[int, int]
-) -> tuple[
-    Float[Tensor, "batch label_height label_width"], Int[Tensor, "batch label_height label_width"]
-]:
-    """Highest probability at each pixel and the class that has it, at the annotation's size."""
-    if tuple(probabilities.shape[2:]) != size:
-        probabilities = F.interpolate(probabilities, size, mode="bilinear")
-    best, index = probabilities.max(dim=1)
-    return best, index
+    scores: WindowScores,
+    size: tuple[int, int],
+    owners: Int[Tensor, " query"],
+    *,
+    logit_scale: float | None = None,
+    allowed: Bool[Tensor, "batch class"] | None = None,
+) -> tuple[Float[Tensor, "batch height width"], Int[Tensor, "batch height width"]]:
+    """Highest score at each pixel of an annotation of `size`, and the class that owns its query.
+
+    With a `logit_scale` the score is the probability of a softmax over all queries, taken here, at
+    pixels. Classes that are not `allowed` in an image are never the best, though their queries stay in its softmax.
+    """
+    if logit_scale is not None:
+        scores = scores._replace(grids=logit_scale * scores.grids)
+    best = scores.grids.new_empty(len(scores.grids), *size)
+    winner = torch.empty_like(best)
+    # Maxima and a comparison find the first of the best in less time than `Tensor.max` on a CPU.
+    rank = torch.arange(len(owners), 0, -1).to(best)[:, None]
+    for place, tile in _tiles(scores, size):
+        candidates = tile
+        if allowed is not None:
+            candidates = tile.masked_fill(~allowed[place[0], owners][:, None], -torch.inf)
+        highest = best[place] = candidates.amax(dim=1)
+        if logit_scale is not None:
+            best[place] = (tile - highest[:, None]).exp_().sum(dim=1).reciprocal()
+        winner[place] = candidates.eq_(highest[:, None]).mul_(rank).amax(dim=1)
+    return best, owners[len(owners) - winner.long()]
+
+
+def pixel_scores(
+    scores: WindowScores, size: tuple[int, int]
+) -> Float[Tensor, "batch query height width"]:
+    """Scores at the pixels of an annotation of `size`: all of them, so mind the memory."""
+    pixels = scores.grids.new_empty(*scores.grids.shape[:2], *size)
+    for (image, rows, columns), tile in _tiles(scores, size):
+        pixels[image, :, rows, columns] = tile.transpose(0, 1)
+    return pixels
 
 
 def with_background(
-    best: Float[Tensor, "*pixels"], index: Int[Tensor, "*pixels"], threshold: float | None
-) -> Int[Tensor, "*pixels"]:
-    """Label maps from best classes. With a threshold, classes count from 1 and pixels whose best
-    probability is below it are 0, background (paper, section 4.1, "following GroupViT")."""
-    return index if threshold is None else torch.where(best < threshold, 0, index + 1)
+    best: Float[Tensor, "*batch height width"],
+    index: Int[Tensor, "*batch height width"],
+    threshold: float | None,
+    rule: ThresholdRule = "constant",
+) -> Int[Tensor, "*batch height width"]:
+    """Label maps: 0, background, where the best score is below the threshold (paper, section 4.1).
+
+    "groupvit": an image whose highest score is lower has that as its threshold (GroupViT's code).
+    """
+    if threshold is None:
+        return index
+    if rule == "groupvit":
+        return torch.where(best < best.amax((-2, -1), keepdim=True).clamp(max=threshold), 0, index)
+    return torch.where(best < threshold, 0, index)
 
 
-def label_map(
-    probabilities: Float[Tensor, "batch class height width"],
-    size: tuple[int, int],
-    background_threshold: float | None,
-) -> Int[Tensor, "batch label_height label_width"]:
-    """Resize to the annotation's size, take the best class, apply the background threshold."""
-    return with_background(*best_class(probabilities, size), background_threshold)
+def thresholds_reached(
+    best: Float[Tensor, "*batch height width"],
+    thresholds: Float[Tensor, " threshold"],
+    rule: ThresholdRule = "constant",
+) -> Int[Tensor, "*batch height width"]:
+    """How many of the rising thresholds are at most the best score: a pixel that reaches k is
+    background at all but the first k of them."""
+    reached = torch.bucketize(best, thresholds, right=True, out_int32=True)
+    if rule == "groupvit":
+        reached[best == best.amax(dim=(-2, -1), keepdim=True)] = len(thresholds)
+    return reached
+
+
+def axis_map(axis: Axis, cells: int, pixels: int) -> Float[Tensor, "cell pixel"]:
+    """How much each of the `cells` of a side, those of all its windows, adds to each pixel of an annotation.
+
+    Each step is PyTorch's own bilinear resizing, here of an identity matrix and in float64. A
+    pixel's shares sum to one.
+    """
+    identity = torch.eye(cells // len(axis.starts), dtype=torch.float64)
+    seen = F.interpolate(identity[None], axis.window, mode="linear")[0]
+    placed = seen.new_zeros(len(axis.starts), len(seen), axis.side)
+    for window, start in zip(placed, axis.starts, strict=True):
+        window[:, start : start + axis.window] = seen
+    averaged = placed / placed.sum(dim=(0, 1))
+    return F.interpolate(averaged.flatten(0, 1)[None], pixels, mode="linear")[0]
+
+
+def _tiles(
+    scores: WindowScores, size: tuple[int, int]
+) -> Iterator[tuple[tuple[int, slice, slice], Float[Tensor, "row query column"]]]:
+    """The scores at an annotation's pixels, a tile of an image at a time, and where it lies."""
+    grids = rearrange(scores.grids, "b q h w -> b h q w").contiguous()
+    _, height, queries, width = grids.shape
+    columns, held = TILE[grids.device.type]
+    rows = max(1, held // (queries * columns))
+    across = _runs(scores.across, width, size[1], columns, grids.dtype, grids.device)
+    down = _runs(scores.down, height, size[0], rows, grids.dtype, grids.device)
+    for image, grid in enumerate(grids):
+        for right, cells, weights in across:
+            strip = grid[..., cells] @ weights
+            for below, cells, weights in down:
+                tile = weights.mT @ strip[cells].flatten(1)
+                yield (image, below, right), tile.unflatten(1, strip.shape[1:])
+
+
+@lru_cache(maxsize=64)
+def _runs(
+    axis: Axis, cells: int, pixels: int, length: int, dtype: torch.dtype, device: torch.device
+) -> list[tuple[slice, Int[Tensor, " used"], Float[Tensor, "used pixel"]]]:
+    """`axis_map` in runs of so many pixels, each with the few scores that add to them."""
+    shares, runs = axis_map(axis, cells, pixels), []
+    for start in range(0, pixels, length):
+        run = slice(start, start + length)
+        used = shares[:, run].any(dim=1).nonzero()[:, 0]
+        runs.append((run, used.to(device), shares[used, run].to(device, dtype)))
+    return runs

@@ -1,42 +1,164 @@
-"""Segmentation metrics, all from one confusion matrix over the whole dataset."""
+"""Segmentation metrics, all from integer counts of pixels over the whole dataset."""
 
+import math
+
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from zeroseg.data.benchmarks import IGNORE
 
 
 def confusion_matrix(
-    predicted: Int[Tensor, "*pixels"], labels: Int[Tensor, "*pixels"], classes: int
+    predicted: Integer[Tensor, "*pixels"], labels: Integer[Tensor, "*pixels"], classes: int
 ) -> Int[Tensor, "classes classes"]:
     """Count pixels by (label, prediction); pixels labelled 255 are left out.
 
     Raises ValueError for a label or prediction outside `range(classes)`.
     """
-    keep = labels != IGNORE
-    labels, predicted = labels[keep], predicted[keep]
-    for name, values in (("label", labels), ("prediction", predicted)):
-        if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < classes:
-            worst = int(values.max() if values.max() >= classes else values.min())
-            raise ValueError(f"{name} {worst} is outside the {classes} classes")
-    return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+    joint = torch.bincount(_pairs(predicted, labels, classes), minlength=256**2).view(256, 256)
+    counted = joint[:classes, :classes]
+    if int(counted.sum() + joint[IGNORE].sum()) != labels.numel():
+        label, prediction = joint[:IGNORE].nonzero().unbind(dim=1)
+        _check(label, prediction, classes)
+    return counted
 
 
-def iou(confusion: Int[Tensor, "classes classes"]) -> Float[Tensor, " classes"]:
+def threshold_counts(
+    predicted: Integer[Tensor, "*pixels"],
+    labels: Integer[Tensor, "*pixels"],
+    reached: Integer[Tensor, "*pixels"],
+    classes: int,
+) -> Int[Tensor, "entry 4"]:
+    """Count pixels by (label, prediction, thresholds reached): a row for each that occurs, its count last.
+
+    `confusion_matrices` makes of the rows of all images what `confusion_matrix` would count at each
+    threshold. Errors are the same.
+    """
+    levels = int(reached.max()) + 1 if reached.numel() else 1
+    joint = _pairs(predicted, labels, classes) * levels + reached.flatten().int()
+    found, counts = map(torch.from_numpy, np.unique(joint.cpu().numpy(), return_counts=True))
+    pair, level = found // levels, found % levels
+    label, prediction = pair // 256, pair % 256
+    rows = torch.stack([label, prediction, level, counts.int()], dim=1)[label != IGNORE]
+    _check(rows[:, 0], rows[:, 1], classes)
+    return rows
+
+
+def confusion_matrices(
+    counts: Int[Tensor, "entry 4"], classes: int, thresholds: int
+) -> Int[Tensor, "threshold classes classes"]:
+    """Confusion matrices at so many rising thresholds: a pixel that does not reach one counts as
+    predicted 0, background, there."""
+    label, predicted, reached, count = counts.long().unbind(dim=1)
+    joint = count.new_zeros(thresholds + 1, classes, classes)
+    joint.index_put_((reached, label, predicted), count, accumulate=True)
+    below = joint.cumsum(dim=0)[:-1]
+    above = joint.sum(dim=0) - below
+    above[:, :, 0] += below.sum(dim=2)
+    return above
+
+
+def iou(confusion: Int[Tensor, "*batch classes classes"]) -> Float[Tensor, "*batch classes"]:
     """Intersection over union of each class; nan where it is in neither truth nor prediction."""
-    hits = confusion.diagonal().double()
-    return hits / (confusion.sum(0) + confusion.sum(1) - hits)
+    hits = confusion.diagonal(dim1=-2, dim2=-1).double()
+    return hits / (confusion.sum(-2) + confusion.sum(-1) - hits)
+
+
+def accuracy(confusion: Int[Tensor, "*batch classes classes"]) -> Float[Tensor, "*batch classes"]:
+    """Share of each class's pixels that are found; nan where it is not in the truth."""
+    return confusion.diagonal(dim1=-2, dim2=-1).double() / confusion.sum(-1)
 
 
 def mean_iou(
-    confusion: Int[Tensor, "classes classes"], of: Int[Tensor, " chosen"] | None = None
+    confusion: Int[Tensor, "classes classes"],
+    of: Int[Tensor, " chosen"] | None = None,
+    absent: float = math.nan,
 ) -> float:
-    """Mean IoU over the chosen classes that occur in truth or prediction; nan if none does."""
-    values = iou(confusion)
+    """Mean IoU over the chosen classes that occur in truth or prediction; nan if none does.
+
+    With a number for the `absent` it is over all chosen classes, and that is what the others have.
+    """
+    values = iou(confusion).nan_to_num(absent)
     return float((values if of is None else values[of]).nanmean())
+
+
+def mean_accuracy(confusion: Int[Tensor, "classes classes"]) -> float:
+    """Mean accuracy over the classes that occur in the truth; nan if none does."""
+    return float(accuracy(confusion).nanmean())
+
+
+def pixel_accuracy(confusion: Int[Tensor, "classes classes"]) -> float:
+    """Share of all pixels that are right; nan if there are none."""
+    return float(confusion.diagonal().sum().double() / confusion.sum())
+
+
+def frequency_weighted_iou(confusion: Int[Tensor, "classes classes"]) -> float:
+    """Mean IoU weighted by how many pixels of the truth a class has; nan if there are none."""
+    share = confusion.sum(-1).double() / confusion.sum()
+    return float((share * iou(confusion).nan_to_num(0)).sum())
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
     """hIoU: the harmonic mean of seen and unseen mIoU; zero when either is."""
     return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
+
+
+def boundary_counts(
+    predicted: Integer[Tensor, "height width"],
+    labels: Integer[Tensor, "height width"],
+    classes: int,
+    reach: float = 0.02,
+) -> Int[Tensor, "classes 2"]:
+    """Intersection and union, in pixels, of each class's boundary in prediction and truth of an image.
+
+    A boundary is what of a class lies within `reach` of the image's diagonal of another class or
+    of the image's end, counted in whole pixels along rows, columns and diagonals alike (Boundary IoU,
+    Cheng et al., CVPR 2021, equation 2 and the authors' code). The ratio of sums over images is the
+    class's boundary IoU (ours: the paper averages over objects). Ignored pixels are another class in both.
+    """
+    distance = max(1, round(reach * math.hypot(*labels.shape)))
+    predicted = torch.where(labels == IGNORE, IGNORE, predicted)
+    found, true = (
+        torch.where(_near_another(regions, distance), regions, IGNORE).flatten()
+        for regions in (predicted, labels)
+    )
+    hits, found, true = (
+        torch.bincount(regions, minlength=IGNORE + 1)[:classes]
+        for regions in (torch.where(found == true, found, IGNORE), found, true)
+    )
+    return torch.stack([hits, found + true - hits], dim=1)
+
+
+def _near_another(
+    regions: Integer[Tensor, "height width"], distance: int
+) -> Bool[Tensor, "height width"]:
+    """Where a square of `distance` pixels to each side is not all of one region."""
+    padded = F.pad(regions, [distance] * 4, value=IGNORE)
+    first = padded[:-1, :-1]
+    others = (padded[1:, :-1], padded[:-1, 1:], padded[1:, 1:])
+    changes = torch.stack([other != first for other in others]).any(dim=0)
+    sums = F.pad(changes.cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32), [1, 0, 1, 0])
+    side = 2 * distance
+    rows = sums[side:] - sums[:-side]
+    return rows[:, side:] != rows[:, :-side]
+
+
+def _pairs(
+    predicted: Integer[Tensor, "*pixels"], labels: Integer[Tensor, "*pixels"], classes: int
+) -> Int[Tensor, " pixel"]:
+    """256 * label + prediction of every pixel, after a look that both fit a byte."""
+    for name, values in (("label", labels), ("prediction", predicted)):
+        for end in map(int, values.aminmax() if values.numel() else ()):
+            if not 0 <= end < 256:
+                raise ValueError(f"{name} {end} is outside the {classes} classes")
+    return torch.add(predicted.int(), labels.int(), alpha=256).flatten()
+
+
+def _check(labels: Int[Tensor, " pair"], predictions: Int[Tensor, " pair"], classes: int) -> None:
+    """Raises ValueError when one of these, none of them ignored, is no class."""
+    for name, values in (("label", labels), ("prediction", predictions)):
+        if values.numel() and int(values.max()) >= classes:
+            raise ValueError(f"{name} {int(values.max())} is outside the {classes} classes")

@@ -17,11 +17,13 @@ Picture = UInt8[ndarray, "_ _ 3"]
 def palette(count: int) -> UInt8[ndarray, "count 3"]:
     """Distinct colours, the same for the same index whatever the count; index 255 is white."""
     golden = 0.618034
+    # Hues come back after 144 steps, a Fibonacci number; then other saturations and values follow.
+    steps = [i + 5 * (i // 144) for i in range(count)]
     colours = [
         colorsys.hsv_to_rgb(
-            (0.07 + i * golden) % 1, (0.85, 0.6, 0.95)[i % 3], (0.9, 1.0, 0.65)[i // 3 % 3]
+            (0.07 + i * golden) % 1, (0.85, 0.6, 0.95)[step % 3], (0.9, 1.0, 0.65)[step // 3 % 3]
         )
-        for i in range(count)
+        for i, step in enumerate(steps)
     ]
     table = (np.array(colours) * 255).astype(np.uint8)
     if count > IGNORE:

@@ -5,34 +5,49 @@ The untrained ones say how much the student has learnt; the strongest of them is
 
 import itertools
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-import torch.nn.functional as F
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from zeroseg.data.views import cell_views, grid_edges
-from zeroseg.models.clip import CLIP
-from zeroseg.models.zeroseg import Readout, ZeroSeg
+from zeroseg.errors import InputError
+from zeroseg.evaluation.inference import Segmenter
+from zeroseg.models.clip import CLIP, FOLDERS, CLIPConfig
+from zeroseg.models.dense import Dense
+from zeroseg.models.zeroseg import Readout, ZeroSeg, class_scores
 
 LOGIT_SCALE = 100.0
 """CLIP's own ceiling; multiplies cosines before the softmax."""
 
+Method = Literal[Dense, "whole", "cells2", "cells3", "cells4"]
+"""How a CLIP segments without training: by dense features, by one label for the whole image, or by
+one label for every cell of a grid."""
+METHODS: tuple[Method, ...] = get_args(Method)
+
 
 @dataclass(frozen=True)
 class Student:
-    """A ZeroSeg student, read in one of its ways."""
+    """A ZeroSeg student, read in one of its ways; see `ZeroSeg.predict`."""
 
     model: ZeroSeg
     readout: Readout
-    logit_scale: float = LOGIT_SCALE
+    logit_scale: float | None = LOGIT_SCALE
+    """None leaves cosines in place of probabilities."""
+
+    @property
+    def multiple(self) -> int:
+        """The student's patch size."""
+        return self.model.config.patch_size
 
     def predict(
         self,
         images: Float[Tensor, "batch 3 height width"],
         class_embeddings: Float[Tensor, "class embed"],
-    ) -> Float[Tensor, "batch class height width"]:
-        """See `ZeroSeg.predict`."""
+    ) -> Float[Tensor, "batch class rows columns"]:
+        """Scores of patches, or of pixels for the readout `segments`, whose edges are hard."""
         return self.model.predict(images, class_embeddings, self.readout, self.logit_scale)
 
 
@@ -42,18 +57,27 @@ class GridCells:
 
     clip: CLIP
     grid: int
-    logit_scale: float = LOGIT_SCALE
+    logit_scale: float | None = LOGIT_SCALE
+    """None leaves cosines in place of probabilities."""
+
+    @property
+    def multiple(self) -> int:
+        """Any size: views are resized."""
+        return 1
 
     def predict(
         self,
         images: Float[Tensor, "batch 3 height width"],
         class_embeddings: Float[Tensor, "class embed"],
-    ) -> Float[Tensor, "batch class height width"]:
-        """Constant within each cell, whose edges are those of training's views."""
+    ) -> Float[Tensor, "batch class rows columns"]:
+        """Scores of pixels, constant within each cell, whose edges are those of training's views;
+        for grid 1 a single score a class."""
         views = cell_views(images, (self.grid,), self.clip.image_size)
-        embeddings = self.clip.encode_image(views.flatten(0, 1))
-        probabilities = (self.logit_scale * embeddings @ class_embeddings.T).softmax(dim=-1)
-        cells = rearrange(probabilities, "(b h w) c -> b c h w", b=len(images), h=self.grid)
+        cosines = self.clip.encode_image(views.flatten(0, 1)) @ class_embeddings.T
+        scores = class_scores(cosines, self.logit_scale)
+        cells = rearrange(scores, "(b h w) c -> b c h w", b=len(images), h=self.grid)
+        if self.grid == 1:
+            return cells
         for axis, side in ((2, images.shape[2]), (3, images.shape[3])):
             edges = grid_edges(side, self.grid)
             widths = [b - a for a, b in itertools.pairwise(edges)]
@@ -63,25 +87,70 @@ class GridCells:
 
 @dataclass(frozen=True)
 class DenseCLIP:
-    """The teacher's own patch features against the class embeddings, MaskCLIP style.
+    """A CLIP's own patch features against the class embeddings.
 
-    `grid` cuts the image into that many crops a side, each at the teacher's full input size.
+    `grid` 0 takes images as they come, at the patch grid of their size. Otherwise the image is cut
+    into that many crops a side and each is resized to the CLIP's own input (ours): for an input
+    much smaller or larger than a protocol's images.
     """
 
     clip: CLIP
-    grid: int = 1
-    logit_scale: float = LOGIT_SCALE
+    method: Dense
+    logit_scale: float | None = LOGIT_SCALE
+    """None leaves cosines in place of probabilities."""
+    grid: int = 0
+
+    @property
+    def multiple(self) -> int:
+        """The CLIP's patch size, or any size where crops are resized."""
+        return 1 if self.grid else self.clip.patch_size
 
     def predict(
         self,
         images: Float[Tensor, "batch 3 height width"],
         class_embeddings: Float[Tensor, "class embed"],
-    ) -> Float[Tensor, "batch class height width"]:
-        """Patch scores of all crops side by side, bilinear to the image."""
-        views = cell_views(images, (self.grid,), self.clip.image_size)
-        features = self.clip.dense(views.flatten(0, 1))
-        whole = rearrange(features, "(b i j) e h w -> b e (i h) (j w)", b=len(images), i=self.grid)
-        scores = self.logit_scale * (class_embeddings @ whole.flatten(2)).unflatten(
-            2, whole.shape[2:]
-        )
-        return F.interpolate(scores, images.shape[2:], mode="bilinear").softmax(dim=1)
+    ) -> Float[Tensor, "batch class rows columns"]:
+        """Scores of patches; those of crops lie side by side."""
+        if self.grid:
+            views = cell_views(images, (self.grid,), self.clip.image_size)
+            features = self.clip.dense(views.flatten(0, 1), self.method)
+            features = rearrange(
+                features, "(b i j) e h w -> b e (i h) (j w)", b=len(images), i=self.grid
+            )
+        else:
+            features = self.clip.dense(images, self.method)
+        cosines = torch.einsum("behw,ce->bhwc", features, class_embeddings)
+        return rearrange(class_scores(cosines, self.logit_scale), "b h w c -> b c h w")
+
+
+def clip_segmenter(clip: CLIP, method: Method, logit_scale: float | None) -> Segmenter:
+    """The segmenter that a CLIP makes without training."""
+    match method:
+        case "whole":
+            return GridCells(clip, 1, logit_scale)
+        case "cells2" | "cells3" | "cells4":
+            return GridCells(clip, int(method[-1]), logit_scale)
+        case _:
+            return DenseCLIP(clip, method, logit_scale)
+
+
+def clip_spec(text: str) -> tuple[CLIPConfig, Method]:
+    """Read `clip:ARCH:WEIGHTS:METHOD`, fields of `CLIPConfig` and one of `METHODS`.
+
+    The method follows the last colon, so WEIGHTS may be a path with colons in it. What begins with
+    `local-dir:` or `hf-hub:` brings its weights, as the embedded teacher does, and leaves them empty:
+    `clip:local-dir:FOLDER::sclip`, `clip:zeroseg-scenes::whole`. Raises InputError for any other form.
+    """
+    form = (
+        "write clip:ARCH:WEIGHTS:METHOD, with WEIGHTS empty for a folder, the hub or zeroseg-scenes"
+    )
+    kind, _, rest = text.partition(":")
+    rest, _, method = rest.rpartition(":")
+    brings_weights = rest.startswith(FOLDERS)
+    parts = rest.rpartition(":") if brings_weights else rest.partition(":")
+    architecture, colon, weights = parts
+    if kind != "clip" or not architecture or not colon or (brings_weights and weights):
+        raise InputError(f"{text!r} names no CLIP to evaluate: {form}")
+    if method not in METHODS:
+        raise InputError(f"{text!r}: method {method!r} is none of {', '.join(METHODS)}")
+    return CLIPConfig(architecture=architecture, weights=weights), method

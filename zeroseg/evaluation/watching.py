@@ -7,22 +7,23 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from accelerate import Accelerator
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.benchmarks import benchmark_named
-from zeroseg.data.evaluation import evaluation_batches
+from zeroseg.data.evaluation import evaluation_batches, share
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import ShardSet, open_set
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Protocol, check_thresholds, evaluate, mapped_labels
+from zeroseg.evaluation.evaluate import check_words, evaluate, mapped_labels, task_for
 from zeroseg.evaluation.examples import examples
 from zeroseg.evaluation.pictures import Picture, stacked
+from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.models.prompts import templates_named
 from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
 
 WATCHED = ("miou", "seen_miou", "unseen_miou", "pixel_accuracy")
@@ -65,39 +66,24 @@ class Watcher:
         self, config: Watch, clip: CLIPConfig, student: ZeroSegConfig, accelerator: Accelerator
     ) -> None:
         self.config, self.accelerator = config, accelerator
-        self.benchmark = benchmark_named(config.benchmark)
-        templates = templates_named(config.protocol.templates)
-        check_thresholds(self.benchmark, [config.protocol.background_threshold])
-        _check_fit(config, student)
         shards = open_set(config.shards, ShardCache())
-        rank, processes = accelerator.process_index, accelerator.num_processes
-        self._batches = self._read(shards, student, config.images, rank, processes)
+        self.benchmark = benchmark_named(config.benchmark).on(shards.classes)
+        check_words(self.benchmark, config.protocol, config.protocol.background_threshold)
+        _check_fit(config, student)
+        count = min(config.images, shards.samples)
+        mine = share(count, accelerator.process_index, accelerator.num_processes)
+        self._batches = self._read(shards, student, mine)
         self._shown: list[Batch] = []
         if accelerator.is_main_process:  # whose own share may be fewer
-            self._shown = self._read(shards, student, min(config.pictures, config.images), 0, 1)
+            self._shown = self._read(shards, student, range(min(config.pictures, count)))
         # open_clip draws the weights that it is about to replace; the towers are not kept.
         with torch.random.fork_rng(devices=[]):
             teacher = CLIP(clip, accelerator.device)
-        self._class_embeddings = teacher.class_embeddings(self.benchmark.names, templates)
+        self._task = task_for(teacher, self.benchmark, config.protocol)
 
-    def _read(
-        self,
-        shards: ShardSet,
-        student: ZeroSegConfig,
-        images: int,
-        rank: int,
-        world_size: int,
-    ) -> list[Batch]:
-        batches = evaluation_batches(
-            shards,
-            short_side=self.config.protocol.short_side,
-            multiple=student.patch_size,
-            batch_size=BATCH_SIZE,
-            rank=rank,
-            world_size=world_size,
-            images=images,
-        )
-        kept = list(batches)
+    def _read(self, shards: ShardSet, student: ZeroSegConfig, samples: range) -> list[Batch]:
+        resize = partial(self.config.protocol.picture_size, multiple=student.patch_size)
+        kept = list(evaluation_batches(shards, resize, batch_size=BATCH_SIZE, samples=samples))
         for batch in kept:
             if batch.lost:
                 raise InputError(
@@ -114,14 +100,7 @@ class Watcher:
         A score that these images do not have, as no class of it occurs, is left out.
         """
         with _answering(model):
-            scores = evaluate(
-                self._segmenter(model),
-                self._batches,
-                self.benchmark,
-                self._class_embeddings,
-                self.config.protocol,
-                self.accelerator,
-            )
+            scores = evaluate(self._segmenter(model), self._batches, self._task, self.accelerator)
         found = {name: getattr(scores, name) for name in WATCHED}
         return {f"watch/{k}": v for k, v in found.items() if v is not None and not math.isnan(v)}
 
@@ -131,17 +110,11 @@ class Watcher:
         On the main process only.
         """
         with _answering(model):
-            rows = examples(
-                self._segmenter(model),
-                self._shown,
-                self.benchmark,
-                self._class_embeddings,
-                self.config.protocol,
-            )
+            rows = examples(self._segmenter(model), self._shown, self._task)
             return stacked([row for _, row in rows])
 
     def _segmenter(self, model: ZeroSeg) -> Student:
-        return Student(model, self.config.readout, self.config.protocol.logit_scale)
+        return Student(model, self.config.readout, self.config.protocol.model_scale)
 
 
 def _check_fit(config: Watch, student: ZeroSegConfig) -> None:

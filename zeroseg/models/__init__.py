@@ -25,15 +25,18 @@ def save(model: ZeroSeg, folder: Path, teacher: CLIPConfig) -> None:
     (folder / "model.json").write_text(json.dumps(parts, indent=2))
 
 
+def model_folder(folder: Path) -> Path:
+    """The model of a run folder, or the folder itself."""
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
 def load(folder: Path | str) -> tuple[ZeroSeg, CLIPConfig]:
     """Rebuild a saved student in eval mode, and say which CLIP names its classes.
 
     Takes a run folder or its `model` folder. Raises InputError where there is no model in it, or
     its weights do not fit.
     """
-    folder = Path(folder)
-    if (folder / "model").is_dir():
-        folder = folder / "model"
+    folder = model_folder(Path(folder))
     description, weights = folder / "model.json", folder / "model.safetensors"
     for file in (description, weights):
         if not file.is_file():

@@ -1,8 +1,8 @@
 """The teacher: a frozen CLIP from open_clip, its text embeddings and its dense patch features.
 
-The only file that knows open_clip. The towers are frozen, in eval mode and outside autocast, which
-would make a frozen open_clip tower many times slower on a CPU; on devices where bfloat16 pays, the
-weights themselves are bfloat16.
+With `dense.py`, and `prompts.py` for its templates, all that knows open_clip. The towers are frozen, in eval mode and outside
+autocast, which would make a frozen open_clip tower many times slower on a CPU; on devices where
+bfloat16 pays, the weights themselves are bfloat16.
 """
 
 import hashlib
@@ -18,11 +18,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from open_clip.model import CLIPVisionCfg
-from open_clip.timm_model import TimmModel
-from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from zeroseg.errors import InputError
+from zeroseg.models.dense import Dense, dense_features, patch_size
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.prompts import prompts
 
@@ -116,23 +115,25 @@ class CLIP(nn.Module):
         rows = [self.encode_text(prompts(name, templates)).mean(dim=0) for name in names]
         return F.normalize(torch.stack(rows), dim=-1)
 
+    @property
+    def patch_size(self) -> int:
+        """Pixels a side of what one dense embedding stands for: what sides of images divide by.
+
+        Raises InputError where it is unknown.
+        """
+        return patch_size(self.model.visual)
+
     @torch.no_grad()
     def dense(
-        self, images: Float[Tensor, "batch 3 size size"]
+        self, images: Float[Tensor, "batch 3 height width"], method: Dense = "maskclip"
     ) -> Float[Tensor, "batch embed rows columns"]:
-        """Unit-norm patch embeddings without training, after MaskCLIP (Zhou et al., ECCV 2022).
+        """Unit-norm float32 embeddings of patches of images in [0, 1], by a method of `dense.py`.
 
-        For a vision transformer the last block's value path replaces its attention, residual and
-        feed-forward; for a convolutional tower the head is applied at every place of the last map.
+        Raises InputError for sides that `patch_size` does not divide, and for towers that have no
+        dense features or not these.
         """
-        visual = self.model.visual
         with torch.autocast(images.device.type, enabled=False):
-            if isinstance(visual, VisionTransformer):
-                features = _value_path(visual, self._normalised(images))
-            elif isinstance(visual, TimmModel):
-                features = _convolutional_map(visual, self._normalised(images))
-            else:
-                raise InputError(f"no dense features are known for the image tower of {self.name}")
+            features = dense_features(self.model.visual, self._normalised(images), method)
         return F.normalize(features.float(), dim=1)
 
 
@@ -226,30 +227,3 @@ def _load(name: str, weights: str) -> Any:
         raise InputError(
             f"teacher {name!r} cannot take the weights {weights!r}: {reason}"
         ) from error
-
-
-def _value_path(visual: Any, pixels: Tensor) -> Float[Tensor, "batch embed rows columns"]:
-    tokens = visual._embeds(pixels)
-    *blocks, last = visual.transformer.resblocks
-    for block in blocks:
-        tokens = block(tokens)
-    attention, width = last.attn, tokens.shape[-1]
-    values = F.linear(
-        last.ln_1(tokens),
-        attention.in_proj_weight[2 * width :],
-        attention.in_proj_bias[2 * width :],
-    )
-    projected = visual.ln_post(attention.out_proj(values))[:, 1:] @ visual.proj
-    rows, columns = visual.grid_size
-    return projected.mT.unflatten(2, (rows, columns))
-
-
-def _convolutional_map(visual: Any, pixels: Tensor) -> Float[Tensor, "batch embed rows columns"]:
-    trunk = visual.trunk
-    features = trunk.forward_features(pixels)
-    if features.ndim != 4:
-        raise InputError("dense features of a timm tower need a convolutional trunk")
-    batch, _, rows, columns = features.shape
-    places = features.permute(0, 2, 3, 1).flatten(0, 2)[..., None, None]
-    embeddings = visual.head(trunk.forward_head(places))
-    return embeddings.view(batch, rows, columns, -1).permute(0, 3, 1, 2)

@@ -74,7 +74,8 @@ class Grouping(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
-        self.scale = nn.Parameter(torch.tensor(10.0)) if cosine else width**-0.5
+        # One number in a row: FSDP2 divides parameters by their first axis, so each needs one.
+        self.scale = nn.Parameter(torch.tensor([10.0])) if cosine else width**-0.5
         self.cosine = cosine
 
     def logits(

@@ -1,5 +1,7 @@
 """Prompt templates: how a class name becomes sentences for the text encoder."""
 
+from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+
 from zeroseg.errors import InputError
 
 SIMPLE = ("a photo of a {}.",)
@@ -8,7 +10,35 @@ SIMPLE = ("a photo of a {}.",)
 BARE = ("a photo of a {}.", "a photo of {}.", "{}")
 """Three plain phrasings, for names with and without an article."""
 
-TEMPLATES = {"simple": SIMPLE, "bare": BARE}
+OPENAI80 = tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+"""OpenAI's 80 for ImageNet, which SCLIP and its successors average."""
+
+IMAGENET7 = tuple(template("{}") for template in SIMPLE_IMAGENET_TEMPLATES)
+"""The seven of them that OpenAI found to do best together."""
+
+TCL = (
+    *(template.replace("bad photo of the", "bad photo of a") for template in IMAGENET7),
+    "a photo of many {}.",
+    "a photo of {}s.",
+)
+"""TCL's (`custom` in `datasets/templates.py` of khanrc/tcl, commit e643d68): two plural ones more,
+and the seven with `a bad photo of a`, as GroupViT's code has them."""
+
+MASKCLIP = (
+    *OPENAI80,
+    *(f"there is {article} {{}} in the scene." for article in ("a", "the")),
+    *(f"this is {article} {{}} in the scene." for article in ("a", "the", "one")),
+)
+"""MaskCLIP's 85 (`full+maskclip` in TCL's file)."""
+
+TEMPLATES = {
+    "simple": SIMPLE,
+    "bare": BARE,
+    "openai80": OPENAI80,
+    "imagenet7": IMAGENET7,
+    "tcl": TCL,
+    "maskclip": MASKCLIP,
+}
 
 
 def templates_named(name: str) -> tuple[str, ...]:

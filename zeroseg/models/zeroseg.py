@@ -157,32 +157,31 @@ class ZeroSeg(nn.Module):
         images: Float[Tensor, "batch 3 height width"],
         class_embeddings: Float[Tensor, "class embed"],
         readout: Readout = "segments",
-        logit_scale: float = 100.0,
-    ) -> Float[Tensor, "batch class height width"]:
-        """Probability of every class at every pixel.
+        logit_scale: float | None = 100.0,
+    ) -> Float[Tensor, "batch class rows columns"]:
+        """Scores of classes, see `class_scores`: at every pixel for `segments`, else at every patch.
 
         `segments`: every pixel belongs to the segment that owns it most and takes that segment's
         classes. `patches`: every patch speaks for itself. `combined`: patch scores, smoothed by
-        what their segments say. `logit_scale` multiplies cosines before the softmax.
+        what their segments say. Raises InputError where a readout needs patch embeddings and the
+        student has none.
         """
         output = self.segment(images)
         rows, _ = self._grid(*images.shape[2:])
-        size = (images.shape[2], images.shape[3])
-        scores = logit_scale * _cosine(output.segments, class_embeddings)
+        segments = _cosine(output.segments, class_embeddings)
         if readout == "segments":
             maps = rearrange(output.assignment, "b m (h w) -> b m h w", h=rows)
-            owner = F.interpolate(maps, size, mode="bilinear").argmax(dim=1)
-            rows_of_owner = owner.flatten(1)[..., None].expand(-1, -1, scores.shape[-1])
-            probabilities = scores.softmax(dim=-1).gather(1, rows_of_owner)
-            return rearrange(probabilities, "b (h w) c -> b c h w", h=size[0])
+            owner = F.interpolate(maps, images.shape[2:], mode="bilinear").argmax(dim=1)
+            rows_of_owner = owner.flatten(1)[..., None].expand(-1, -1, segments.shape[-1])
+            scores = class_scores(segments, logit_scale).gather(1, rows_of_owner)
+            return rearrange(scores, "b (h w) c -> b c h w", h=images.shape[2])
         if output.patches is None:
             raise InputError(f"readout {readout!r} needs a student with patch_embeddings=True")
-        patch_scores = logit_scale * _cosine(output.patches, class_embeddings)
+        cosines = _cosine(output.patches, class_embeddings)
         if readout == "combined":
             share = self.config.patch_share
-            patch_scores = share * patch_scores + (1 - share) * (output.assignment.mT @ scores)
-        maps = rearrange(patch_scores, "b (h w) c -> b c h w", h=rows)
-        return F.interpolate(maps, size, mode="bilinear").softmax(dim=1)
+            cosines = share * cosines + (1 - share) * (output.assignment.mT @ segments)
+        return rearrange(class_scores(cosines, logit_scale), "b (h w) c -> b c h w", h=rows)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         patch = self.config.patch_size
@@ -218,6 +217,13 @@ class Decoder(nn.Module):
         canvas = canvas.scatter(1, visible[..., None].expand(-1, -1, seen.shape[-1]), seen)
         positions = sin_cos_positions(seen.shape[-1], rows, columns).to(seen)
         return self.paint(self.norm(self.blocks(canvas + positions))).float()
+
+
+def class_scores(
+    cosines: Float[Tensor, "*place class"], logit_scale: float | None
+) -> Float[Tensor, "*place class"]:
+    """Probabilities of classes: the softmax of `logit_scale` times cosines; none leaves cosines."""
+    return cosines if logit_scale is None else (logit_scale * cosines).softmax(dim=-1)
 
 
 def _projection(width: int, embed: int) -> nn.Sequential:

@@ -1,0 +1,209 @@
+"""How the field scores zero-shot segmentation: sizes, windows, names, thresholds, as values.
+
+Published scores hold under one protocol only; a score is kept together with all of it. Protocols do
+not depend on what is scored, and hold for every benchmark, some with other numbers for each.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from zeroseg.data.benchmarks import Benchmark
+from zeroseg.data.vocabularies import Names
+from zeroseg.errors import InputError
+from zeroseg.evaluation.inference import ThresholdRule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How pictures are sized, cut, named and thresholded; kept beside every score."""
+
+    name: str = "zeroseg"
+    """Whose it is, in `PROTOCOLS`; "zeroseg, changed" where a field is another than theirs."""
+    short_side: int = 448
+    """Pixels; 0 takes the side that the student was trained at, in `zeroseg segment` alone."""
+    longest: int = 2048
+    """Pixels; a longer side makes the whole picture smaller."""
+    window: int = 448
+    """Side of the sliding window in pixels; 0 takes the whole image."""
+    stride: int = 224
+    """Pixels between windows; scores are averaged where they overlap."""
+    names: Names = "plain"
+    """What classes are called; see `zeroseg.data.vocabularies`."""
+    templates: str = "simple"
+    """A name in `zeroseg.models.prompts.TEMPLATES`."""
+    logit_scale: float = 100.0
+    """Multiplies cosines before the softmax."""
+    softmax: Literal["model", "pixels"] = "model"
+    """Where it is taken: at the segmenter's own resolution, or over all names at each pixel of the
+    annotation, after windows are averaged and resized."""
+    background_threshold: float | None = None
+    """A pixel whose best probability is below it is background. None where there is no background,
+    or words for it."""
+    threshold_from: Literal["stated", "held-out"] = "stated"
+    """`held-out`: the threshold is the one with the highest mean IoU on other data, which the result
+    names."""
+    threshold_rule: ThresholdRule = "constant"
+    """`groupvit`: no higher than the highest probability in the image."""
+    area_threshold: float = 0.0
+    """A class that has no more than this share of what is not background is left out (SCLIP)."""
+    refinement: Literal["none", "pamr"] = "none"
+    """Of the scores by the picture's pixels; see `zeroseg.evaluation.refinement`."""
+    absent_classes: Literal["left out", "zero"] = "left out"
+    """What a class in neither truth nor prediction counts in the mean IoU."""
+
+    def __post_init__(self) -> None:
+        for field, least in (("short_side", 0), ("longest", 1), ("window", 0)):
+            if getattr(self, field) < least:
+                raise InputError(
+                    f"protocol.{field} is {getattr(self, field)}: it must be at least {least}"
+                )
+        if self.window and not 0 < self.stride <= self.window:
+            raise InputError(
+                f"protocol.stride is {self.stride}: it must be from 1 to the window, {self.window}"
+            )
+        if self.threshold_from == "held-out" and self.background_threshold is not None:
+            raise InputError(
+                "protocol.background_threshold is set, and protocol.threshold_from is held-out: "
+                "leave one of them out"
+            )
+
+    @property
+    def model_scale(self) -> float | None:
+        """The scale that segmenters are built with: none where pixels take the softmax."""
+        return self.logit_scale if self.softmax == "model" else None
+
+    def picture_size(self, size: tuple[int, int], multiple: int) -> tuple[int, int]:
+        """The (height, width) that a picture is brought to for a segmenter whose inputs must be
+        multiples of `multiple`; a side that windows are cut from need not be one itself."""
+        if not self.short_side:
+            raise InputError("protocol.short_side is 0: set it, in pixels")
+        scale = min(self.short_side / min(size), self.longest / max(size))
+        sides = [max(1, round(side * scale)) for side in size]
+        height, width = (
+            side if self.window and side >= self.window else rounded(side, multiple)
+            for side in sides
+        )
+        return height, width
+
+
+def rounded(side: int, multiple: int) -> int:
+    """The nearest multiple, at least one."""
+    return max(1, round(side / multiple)) * multiple
+
+
+ZEROSEG_THRESHOLDS = {"voc21": 0.95, "context60": 0.05, "coco-object": 0.35}
+GROUPVIT_THRESHOLDS = {"voc21": 0.95, "context60": 0.35, "coco-object": 0.95}
+SCLIP_SCALES = {"voc21": 65.0, "context60": 50.0, "coco-object": 50.0}
+SCLIP_SIDES = {"coco-stuff171": 448, "cityscapes19": 560}
+
+
+def zeroseg(benchmark: Benchmark) -> Protocol:
+    """Section 4.1 of the paper: short side 448 and three background thresholds.
+
+    Windows of 448 every 224 pixels, its one template and thresholds on softmax probabilities are
+    GroupViT's, which the paper says it follows; that it means these too is our reading.
+    """
+    return Protocol(background_threshold=ZEROSEG_THRESHOLDS.get(benchmark.name))
+
+
+def groupvit(benchmark: Benchmark) -> Protocol:
+    """NVlabs/GroupViT, `segmentation/` (Xu et al., CVPR 2022).
+
+    Differs from the code in two points: it decides on background in each window, here it is decided
+    once for the whole picture; and it keeps only the five classes nearest to the whole picture.
+    """
+    return Protocol(
+        name="groupvit",
+        names="groupvit",
+        background_threshold=GROUPVIT_THRESHOLDS.get(benchmark.name),
+        threshold_rule="groupvit",
+    )
+
+
+def tcl(benchmark: Benchmark) -> Protocol:
+    """kakaobrain/tcl, `configs/eval.yml` without PAMR (Cha et al., CVPR 2023).
+
+    Their threshold is on sigmoid masks of their own decoder; here on probabilities (ours).
+    """
+    return Protocol(
+        name="tcl",
+        names="official",
+        templates="tcl",
+        background_threshold=0.5 if benchmark.background else None,
+    )
+
+
+def tcl_pamr(benchmark: Benchmark) -> Protocol:
+    """The same with PAMR and a threshold of 0.4, their default."""
+    return dataclasses.replace(
+        tcl(benchmark),
+        name="tcl-pamr",
+        background_threshold=0.4 if benchmark.background else None,
+        refinement="pamr",
+    )
+
+
+def sclip(benchmark: Benchmark) -> Protocol:
+    """wangf3014/SCLIP, `configs/` and `clip_segmentor.py` (Wang et al., ECCV 2024).
+
+    Engineered names, and words for what is background: scores under it are higher for that, and
+    compare with scores under it alone.
+    """
+    return Protocol(
+        name="sclip",
+        short_side=SCLIP_SIDES.get(benchmark.name, 336),
+        window=224,
+        stride=112,
+        names="sclip",
+        templates="openai80",
+        logit_scale=SCLIP_SCALES.get(benchmark.name, 40.0),
+        softmax="pixels",
+        background_threshold=0.1 if benchmark.background else None,
+        area_threshold=0.1 if benchmark.name == "voc21" else 0.0,
+    )
+
+
+def honest(benchmark: Benchmark) -> Protocol:
+    """Ours: the dataset's own names, and no number that was tuned on what is scored."""
+    return Protocol(
+        name="honest",
+        threshold_from="held-out" if benchmark.background else "stated",
+    )
+
+
+def scenes(benchmark: Benchmark) -> Protocol:
+    """Ours, for the embedded scenes: whole pictures of 112 pixels, three plain phrasings."""
+    return Protocol(
+        name="scenes",
+        short_side=112,
+        window=0,
+        templates="bare",
+        softmax="pixels",
+        threshold_from="held-out" if benchmark.background else "stated",
+    )
+
+
+PROTOCOLS: dict[str, Callable[[Benchmark], Protocol]] = {
+    "zeroseg": zeroseg,
+    "groupvit": groupvit,
+    "tcl": tcl,
+    "tcl-pamr": tcl_pamr,
+    "sclip": sclip,
+    "honest": honest,
+    "scenes": scenes,
+}
+
+
+def protocol_named(name: str, benchmark: Benchmark) -> Protocol:
+    """A protocol as it is for a benchmark. Raises InputError naming those that exist."""
+    if name not in PROTOCOLS:
+        raise InputError(f"protocol {name!r} is unknown: choose one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name](benchmark)
+
+
+def changes(protocol: Protocol, benchmark: Benchmark) -> dict[str, object]:
+    """Fields in which it differs from the protocol whose name it has, with their values."""
+    named = dataclasses.asdict(protocol_named(protocol.name, benchmark))
+    return {k: v for k, v in dataclasses.asdict(protocol).items() if v != named[k]}
