@@ -48,7 +48,7 @@ def opened_shard(url: str) -> Iterator[BufferedReader]:
     with TemporaryDirectory() as folder:
         cache = ShardCache(folder=Path(folder))
         try:
-            file = cache.persistently(lambda: cache.local(url)).open("rb")
+            file = cache.persistently(lambda: cache.read(url, lambda copy: copy.open("rb")))
         except Exception as error:  # whatever a storage's own library makes of it
             raise OSError(f"{type(error).__name__}: {error}") from error
         with file:

@@ -63,12 +63,12 @@ def test_killed_in_the_middle_and_continued_it_writes_the_same_bytes(images, who
         assert job.running, job.said()
         time.sleep(0.01)
     job.kill()
-    done = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "e").glob("*.tar")}
-    assert 2 <= len(done) < 6
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "e").glob("*.tar")}
+    assert 2 <= len(before) < 6
     done(program, "pipelines.embed", args)
     assert digests(tmp_path / "e") == digests(whole)
-    records = [name for name in done if (tmp_path / "e" / name).stat().st_mtime_ns == done[name]]
-    assert len(records) >= len(done) - 1  # one may have been without its record yet
+    kept = [n for n, t in before.items() if (tmp_path / "e" / n).stat().st_mtime_ns == t]
+    assert len(kept) >= len(before) - 1  # one may have been without its record yet
 
 
 def test_two_processes_write_the_files_of_one(images, whole, tmp_path):

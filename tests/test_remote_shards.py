@@ -40,6 +40,24 @@ def test_copies_of_remote_shards_stay_within_their_limit(shards, tmp_path):
     assert sum(p.stat().st_size for p in (tmp_path / "c").glob("*.tar")) <= 2.5 * size
 
 
+def test_a_copy_that_is_being_opened_is_not_removed_to_make_room(shards, tmp_path):
+    import fsspec
+
+    fsspec.filesystem("memory").put(shards, "/opening", recursive=True)
+    cache = ShardCache(folder=tmp_path / "c", gigabytes=1e-9)
+    urls = [f"memory://opening/shard-00000{i}.tar" for i in range(2)]
+
+    def fetch_another_and_open(copy: Path) -> bytes:
+        cache.read(urls[1], lambda other: None)
+        return copy.read_bytes()
+
+    first = Path(shards, "shard-000000.tar").read_bytes()
+    assert cache.read(urls[0], fetch_another_and_open) == first
+    cache.read(urls[0], lambda copy: None)
+    cache.read("memory://opening/shard-000002.tar", lambda copy: None)
+    assert len(list((tmp_path / "c").glob("*.tar"))) == 1
+
+
 @pytest.fixture
 def server(shards):
     """The set's folder, served by Python's own web server."""

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from zeroseg.data.shard_cache import ShardCache, is_local
@@ -80,7 +82,7 @@ class ShardReader:
 
     def _copy(self, shard: int) -> None:
         with suppress(Exception):  # it is tried again, and told, once the shard is needed
-            self.cache.local(self.shards.urls[shard])
+            self.cache.read(self.shards.urls[shard], lambda copy: None)
 
     def close(self) -> None:
         """Close every shard."""
@@ -92,7 +94,8 @@ class ShardReader:
             raise UnreadableShard(self._unreadable[shard])
         if shard not in self._open:
             try:
-                self._open[shard] = self.cache.persistently(lambda: self._opened(shard))
+                url, opened = self.shards.urls[shard], partial(self._opened, shard)
+                self._open[shard] = self.cache.persistently(lambda: self.cache.read(url, opened))
             except (OSError, InputError) as error:
                 self._unreadable[shard] = str(error)
                 raise UnreadableShard(str(error)) from error
@@ -101,8 +104,7 @@ class ShardReader:
         self._open.move_to_end(shard)
         return self._open[shard]
 
-    def _opened(self, shard: int) -> _OpenShard:
-        path = self.cache.local(self.shards.urls[shard])
+    def _opened(self, shard: int, path: Path) -> _OpenShard:
         index = read_index(path)
         if len(index) != self.shards.counts[shard]:
             raise InputError(

@@ -8,11 +8,12 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from webdataset.gopen import gopen
 
 from zeroseg.data.storage import fetch
@@ -39,10 +40,13 @@ class ShardCache:
     pause: float = 1.0
     """Seconds before the first further try; each later one waits twice as long."""
 
-    def local(self, url: str) -> Path:
-        """A local file with the shard's bytes. Raises OSError or InputError when it cannot be had."""
+    def read(self, url: str, action: Callable[[Path], Result]) -> Result:
+        """What `action` makes of a local file with the shard's bytes; nobody removes it meanwhile.
+
+        Raises OSError or InputError when the file cannot be had.
+        """
         if is_local(url):
-            return Path(url)
+            return action(Path(url))
         folder = self.folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.tar"
@@ -51,16 +55,17 @@ class ShardCache:
                 _fetch(url, copy)
                 self._make_room(copy)
             copy.touch()  # the time of last use
-        return copy
+            return action(copy)
 
     def _make_room(self, fresh: Path) -> None:
         copies = sorted(fresh.parent.glob("*.tar"), key=lambda p: p.stat().st_mtime)
         excess = sum(p.stat().st_size for p in copies) - self.gigabytes * 1e9
         for old in copies:
             if excess > 0 and old != fresh:
-                excess -= old.stat().st_size
-                old.unlink()
-                index_path(old).unlink(missing_ok=True)
+                with suppress(Timeout), FileLock(old.with_suffix(".lock"), timeout=0):
+                    excess -= old.stat().st_size
+                    old.unlink()
+                    index_path(old).unlink(missing_ok=True)
 
     def persistently(self, action: Callable[[], Result]) -> Result:
         """Do what may fail for a while; the last failure is raised."""

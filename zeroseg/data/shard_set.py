@@ -157,7 +157,7 @@ def _count(url: str, manifests: _Manifests, cache: ShardCache) -> int:
             )
         return record.samples
     try:
-        index = read_index(cache.persistently(lambda: cache.local(url)))
+        index = cache.persistently(lambda: cache.read(url, read_index))
     except OSError as error:
         raise InputError(f"shard {url} cannot be read ({error}): check the address") from error
     if not any(image_extension(members) for members in index.members):
