@@ -158,12 +158,14 @@ def test_images_smaller_than_a_window_and_panoramas_have_scores_everywhere(sides
     assert torch.equal(best_class(scores, sides, torch.arange(3))[1], images.argmax(1))
 
 
-@pytest.mark.parametrize(("held", "columns"), [(1, 1), (100, 7), (10**9, 10**9)])
-def test_the_size_of_tiles_changes_nothing(monkeypatch, held, columns):
+@pytest.mark.parametrize("cells", [1, 10**9])
+@pytest.mark.parametrize("tile", [(1, 1), (7, 1000), (10**9, 10**18)])
+def test_the_size_of_tiles_changes_nothing(monkeypatch, tile, cells):
     scores = random_scores((48, 80), 32, 16, 4, 4)
-    expected = best_class(scores, (37, 61), owners_of(scores))
-    monkeypatch.setitem(inference.TILE, "cpu", (columns, held))
-    found = best_class(scores, (37, 61), owners_of(scores))
+    expected = best_class(scores, (37, 100), owners_of(scores))
+    monkeypatch.setitem(inference.TILE, "cpu", tile)
+    monkeypatch.setattr(inference, "CELLS", cells)
+    found = best_class(scores, (37, 100), owners_of(scores))
     assert torch.allclose(found[0], expected[0])
     assert torch.equal(found[1], expected[1])
 
@@ -205,6 +207,22 @@ def test_a_class_has_the_best_of_its_queries():
     best, index = best_class(scores, (20, 30), owners, logit_scale=1.0)
     assert torch.allclose(best, classes.amax(1))
     assert torch.equal(index, classes.argmax(1))
+
+
+@pytest.mark.parametrize("logit_scale", [None, 40.0])
+def test_of_equal_scores_the_first_class_wins(logit_scale):
+    scores = random_scores((32, 48), 32, 16, 4, 8)
+    scores.grids[:, 2:] = scores.grids[:, :2]
+    owners = torch.tensor([1, 4, 3, 0])
+    _, index = best_class(scores, (20, 30), owners, logit_scale=logit_scale)
+    assert index.unique().tolist() == [0, 1]
+
+
+def test_scores_that_are_no_number_are_no_class():
+    scores = random_scores((32, 48), 32, 16, 4, 8)
+    scores.grids[:] = torch.nan
+    _, index = best_class(scores, (20, 30), owners_of(scores))
+    assert index.unique().tolist() == [4]
 
 
 def test_a_class_that_is_not_allowed_stays_in_the_softmax_and_is_never_the_best():

@@ -6,7 +6,7 @@ they are one matrix an axis (ours), and no map of all classes at pixels is ever 
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -17,8 +17,10 @@ from torch import Tensor
 
 ThresholdRule = Literal["constant", "groupvit"]
 
-TILE = {"cpu": (128, 2**18), "cuda": (2**10, 2**24)}
-"""Pixels a row, and scores at pixels that are held at once: what fits a cache, or fills a GPU."""
+TILE = {"cpu": (16, 2**18), "cuda": (64, 2**24)}
+"""Rows of pixels, and how many scores at pixels are held: what fits a cache, or fills a GPU."""
+CELLS = 128
+"""Columns of the grids that a tile is made of, at most; of many, few add to any one pixel."""
 
 
 @runtime_checkable
@@ -113,14 +115,15 @@ def best_class(
     """Highest score at each pixel of an annotation of `size`, and the class that owns its query.
 
     With a `logit_scale` the score is the probability of a softmax over all queries, taken here, at
-    pixels. Classes that are not `allowed` in an image are never the best, though their queries stay in its softmax.
+    pixels. Classes that are not `allowed` in an image are never the best, though their queries stay
+    in its softmax. Where scores are nan the index is beyond all classes, which no metric accepts.
     """
     if logit_scale is not None:
         scores = scores._replace(grids=logit_scale * scores.grids)
     best = scores.grids.new_empty(len(scores.grids), *size)
-    winner = torch.empty_like(best)
-    # Maxima and a comparison find the first of the best in less time than `Tensor.max` on a CPU.
-    rank = torch.arange(len(owners), 0, -1).to(best)[:, None]
+    # Two maxima and a comparison take a CPU less time than `Tensor.max`; of equals the first class wins.
+    winner, beyond = torch.empty_like(best), owners.max() + 1
+    rank = (beyond - owners).to(best)[:, None]
     for place, tile in _tiles(scores, size):
         candidates = tile
         if allowed is not None:
@@ -129,7 +132,7 @@ def best_class(
         if logit_scale is not None:
             best[place] = (tile - highest[:, None]).exp_().sum(dim=1).reciprocal()
         winner[place] = candidates.eq_(highest[:, None]).mul_(rank).amax(dim=1)
-    return best, owners[len(owners) - winner.long()]
+    return best, beyond - winner.to(owners)
 
 
 def pixel_scores(
@@ -193,26 +196,33 @@ def _tiles(
     """The scores at an annotation's pixels, a tile of an image at a time, and where it lies."""
     grids = rearrange(scores.grids, "b q h w -> b h q w").contiguous()
     _, height, queries, width = grids.shape
-    columns, held = TILE[grids.device.type]
-    rows = max(1, held // (queries * columns))
+    rows, held = TILE[grids.device.type]
+    columns = min(held // (queries * rows), CELLS * size[1] // width)
+    columns = max(1, columns // 32) * 32  # whole vectors of a processor
     across = _runs(scores.across, width, size[1], columns, grids.dtype, grids.device)
     down = _runs(scores.down, height, size[0], rows, grids.dtype, grids.device)
     for image, grid in enumerate(grids):
-        for right, cells, weights in across:
-            strip = grid[..., cells] @ weights
-            for below, cells, weights in down:
-                tile = weights.mT @ strip[cells].flatten(1)
-                yield (image, below, right), tile.unflatten(1, strip.shape[1:])
+        for right, parts in across:
+            strip = reduce(Tensor.add_, (grid[..., cells] @ shares for cells, shares in parts))
+            for below, parts in down:
+                sums = (shares.mT @ strip[cells].flatten(1) for cells, shares in parts)
+                yield (image, below, right), reduce(Tensor.add_, sums).unflatten(1, strip.shape[1:])
 
 
 @lru_cache(maxsize=64)
 def _runs(
     axis: Axis, cells: int, pixels: int, length: int, dtype: torch.dtype, device: torch.device
-) -> list[tuple[slice, Int[Tensor, " used"], Float[Tensor, "used pixel"]]]:
-    """`axis_map` in runs of so many pixels, each with the few scores that add to them."""
-    shares, runs = axis_map(axis, cells, pixels), []
+) -> list[tuple[slice, list[tuple[slice, Float[Tensor, "cell pixel"]]]]]:
+    """`axis_map` in runs of so many pixels: of each window the few scores that add to a run."""
+    shares = axis_map(axis, cells, pixels)
+    windows = torch.arange(cells).chunk(len(axis.starts))
+    runs = []
     for start in range(0, pixels, length):
-        run = slice(start, start + length)
-        used = shares[:, run].any(dim=1).nonzero()[:, 0]
-        runs.append((run, used.to(device), shares[used, run].to(device, dtype)))
+        run, parts = slice(start, start + length), []
+        for window in windows:
+            used = window[shares[window, run].any(dim=1)]
+            if len(used):
+                near = slice(int(used[0]), int(used[-1]) + 1)
+                parts.append((near, shares[near, run].to(device, dtype)))
+        runs.append((run, parts))
     return runs
