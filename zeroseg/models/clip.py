@@ -173,17 +173,17 @@ def image_tower(config: CLIPConfig) -> ImageTower | None:
 def _name(config: CLIPConfig) -> str:
     """What open_clip calls it, once it knows a custom architecture."""
     if config.register:
-        _register(config.register)
+        _register(Path(config.register).resolve())
     embedded = EMBEDDED.get(config.architecture)
     return f"local-dir:{embedded}" if embedded else config.architecture
 
 
 @cache
-def _register(path: str) -> None:
+def _register(path: Path) -> None:
     """Run a file that makes architectures known, once a process."""
-    if not Path(path).is_file():
+    if not path.is_file():
         raise InputError(f"teacher.register {path} does not exist")
-    runpy.run_path(path)
+    runpy.run_path(str(path))
 
 
 def _digest(tower: nn.Module) -> str:
