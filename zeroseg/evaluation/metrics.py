@@ -18,12 +18,9 @@ def confusion_matrix(
 
     Raises ValueError for a label or prediction outside `range(classes)`.
     """
-    joint = torch.bincount(_pairs(predicted, labels, classes), minlength=256**2).view(256, 256)
-    counted = joint[:classes, :classes]
-    if int(counted.sum() + joint[IGNORE].sum()) != labels.numel():
-        label, prediction = joint[:IGNORE].nonzero().unbind(dim=1)
-        _check(label, prediction, classes)
-    return counted
+    rows = classes + 1
+    counts = torch.bincount(_pairs(predicted, labels, classes), minlength=rows * classes)
+    return counts.view(rows, classes)[1:]
 
 
 def threshold_counts(
@@ -38,13 +35,11 @@ def threshold_counts(
     threshold. Errors are the same.
     """
     levels = int(reached.max()) + 1 if reached.numel() else 1
-    joint = _pairs(predicted, labels, classes) * levels + reached.flatten().int()
+    joint = _pairs(predicted, labels, classes).int() * levels + reached.flatten().int()
     found, counts = map(torch.from_numpy, np.unique(joint.cpu().numpy(), return_counts=True))
     pair, level = found // levels, found % levels
-    label, prediction = pair // 256, pair % 256
-    rows = torch.stack([label, prediction, level, counts.int()], dim=1)[label != IGNORE]
-    _check(rows[:, 0], rows[:, 1], classes)
-    return rows
+    rows = torch.stack([pair // classes - 1, pair % classes, level, counts.int()], dim=1)
+    return rows[rows[:, 0] >= 0]
 
 
 def confusion_matrices(
@@ -149,16 +144,14 @@ def _near_another(
 def _pairs(
     predicted: Integer[Tensor, "*pixels"], labels: Integer[Tensor, "*pixels"], classes: int
 ) -> Int[Tensor, " pixel"]:
-    """256 * label + prediction of every pixel, after a look that both fit a byte."""
+    """(label + 1) * classes + prediction of every pixel; in bytes an ignored label, 255, becomes 0."""
+    rows = labels.byte() + 1
     for name, values in (("label", labels), ("prediction", predicted)):
-        for end in map(int, values.aminmax() if values.numel() else ()):
-            if not 0 <= end < 256:
-                raise ValueError(f"{name} {end} is outside the {classes} classes")
-    return torch.add(predicted.int(), labels.int(), alpha=256).flatten()
-
-
-def _check(labels: Int[Tensor, " pair"], predictions: Int[Tensor, " pair"], classes: int) -> None:
-    """Raises ValueError when one of these, none of them ignored, is no class."""
-    for name, values in (("label", labels), ("prediction", predictions)):
-        if values.numel() and int(values.max()) >= classes:
-            raise ValueError(f"{name} {int(values.max())} is outside the {classes} classes")
+        low, high = map(int, values.aminmax()) if values.numel() else (0, 0)
+        if name == "label" and high == IGNORE:
+            high = int(rows.max()) - 1
+        if low < 0 or high >= classes:
+            worst = high if high >= classes else low
+            raise ValueError(f"{name} {worst} is outside the {classes} classes")
+    fits = torch.int16 if (classes + 1) * classes <= 2**15 else torch.int32
+    return torch.add(predicted.to(fits), rows.to(fits), alpha=classes).flatten()
