@@ -146,10 +146,10 @@ def test_workers_of_a_launcher_that_is_killed_save_and_end_before_the_next_run_b
     same_run(output, undisturbed_two)
 
 
-def test_one_of_two_that_dies_takes_the_job_down_and_is_named(scenes, tmp_path):
+def test_one_of_three_that_dies_takes_the_job_down_and_is_named(scenes, tmp_path):
     output = tmp_path / "run"
-    args = arguments(scenes, output, 10_000)
-    process = launched(args, 2)
+    args = arguments(scenes, output, 10_000, "--data.batch-size", "3")
+    process = launched(args, 3)
     wait_for(process, output, 2)
     victim = workers_of(process)[1]
     os.kill(victim, signal.SIGKILL)
