@@ -6,6 +6,7 @@ its own images, so any number of processes can go on with what others began.
 
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -48,9 +49,7 @@ def counted(
     accelerator.wait_for_everyone()  # before anyone writes what another has not looked for yet
     mine = missing[accelerator.process_index :: accelerator.num_processes]
 
-    def resize(size: tuple[int, int]) -> tuple[int, int]:
-        return task.protocol.picture_size(size, segmenter.multiple)
-
+    resize = partial(task.protocol.picture_size, multiple=segmenter.multiple)
     with tqdm(
         total=sum(len(parts[i]) for i in mine),
         desc=task.benchmark.name,

@@ -6,6 +6,7 @@ docs/evaluation.md describes them.
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,7 @@ def write_examples(
         old.unlink()
     chosen = ranked(content["images"], count) if count else []
     found = positions(shards, [content["images"][i]["key"] for _, i in chosen])
-
-    def resize(size: tuple[int, int]) -> tuple[int, int]:
-        return task.protocol.picture_size(size, segmenter.multiple)
-
+    resize = partial(task.protocol.picture_size, multiple=segmenter.multiple)
     for name, i in chosen:
         row = content["images"][i]
         number = found[row["key"]]

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 
 from zeroseg.data.batch import Batch, Lost
@@ -19,6 +20,7 @@ from zeroseg.evaluation.evaluate import (
     tallied,
 )
 from zeroseg.evaluation.protocols import Protocol
+from zeroseg.evaluation.refinement import pamr
 from zeroseg.evaluation.results import Scores, scores_of
 
 PLAIN = Benchmark(name="plain", classes=("a", "b", "c"), background=False)
@@ -142,12 +144,23 @@ def test_a_softmax_at_pixels_is_of_resized_cosines():
     protocol = replace(WHOLE, softmax="pixels", logit_scale=5.0)
     image = random_images(1, (2, 2))
     best, index = best_classes(Pixelwise(), image, task(protocol=protocol), (7, 3))
-    cosines = torch.nn.functional.interpolate(
-        image / image.sum(1, keepdim=True), (7, 3), mode="bilinear"
-    )
+    cosines = F.interpolate(image / image.sum(1, keepdim=True), (7, 3), mode="bilinear")
     expected = (5 * cosines).softmax(1).max(1)
     assert torch.allclose(best, expected.values, atol=1e-6)
     assert torch.equal(index, expected.indices)
+
+
+def test_scores_are_refined_at_the_annotation_by_the_dilations_of_the_protocol():
+    image, size = random_images(1, (6, 9)), (11, 7)
+    whole = F.interpolate(Pixelwise().predict(image, torch.eye(3)), size, mode="bilinear")
+    picture = F.interpolate(image, size, mode="bilinear")
+    for dilations in [(1,), (1, 2)]:
+        asked = task(protocol=replace(WHOLE, pamr=dilations))
+        best, index = best_classes(Pixelwise(), image, asked, size)
+        expected = pamr(picture, whole, dilations).max(dim=1)
+        assert torch.allclose(best, expected.values, atol=1e-5)
+        assert torch.equal(index, expected.indices)
+    assert not torch.allclose(best, whole.max(dim=1).values, atol=1e-2)
 
 
 def test_classes_of_a_small_share_of_the_foreground_are_left_out():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroseg.data.benchmarks import BENCHMARKS, SCENES, SCENES_OBJECTS, VOC20, VOC21
+from zeroseg.data.benchmarks import BENCHMARKS, SCENES, SCENES_OBJECTS, SPLITS, VOC20, VOC21
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import check_words
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, changes, protocol_named
@@ -38,6 +38,19 @@ def test_sclip_has_sizes_and_scales_of_its_own_for_some_benchmarks():
         "voc20": (336, 40, 0),
     }
     assert {(p.window, p.stride, p.softmax) for p in found.values()} == {(224, 112, "pixels")}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_split_is_treated_as_the_benchmark_it_is_of(name):
+    for split in SPLITS:
+        if split.split_of in BENCHMARKS:
+            assert protocol_named(name, split) == protocol_named(name, BENCHMARKS[split.split_of])
+
+
+def test_pamr_has_the_dilations_of_its_authors_in_tcl_and_no_other_protocol_refines():
+    found = {name: protocol_named(name, VOC21).pamr for name in PROTOCOLS}
+    assert found.pop("tcl-pamr") == (1, 2, 4, 8, 12, 24)
+    assert not any(found.values())
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from zeroseg.evaluation.refinement import DENSE, SPARSE, affinities, pamr
+from zeroseg.evaluation.refinement import AUTHORS, SPARSE, affinities, pamr
 
 generator = torch.Generator().manual_seed(0)
 
@@ -48,7 +48,7 @@ def test_it_is_what_a_loop_over_pixels_and_neighbours_gives(dilations, iteration
     assert torch.allclose(seen, torch.stack(expected), atol=1e-5)
 
 
-@pytest.mark.parametrize("dilations", [(1,), SPARSE, DENSE])
+@pytest.mark.parametrize("dilations", [(1,), SPARSE, AUTHORS])
 def test_weights_of_all_neighbours_sum_to_one(dilations):
     weights = affinities(pictures(2, 20, 30), dilations)
     assert weights.shape == (2, 8 * len(dilations), 20, 30)
@@ -81,7 +81,7 @@ def test_scores_do_not_cross_an_edge_between_two_colours():
     assert torch.equal(pamr(images, noisy, (1, 2)).argmax(1), sides.argmax(1))
 
 
-@pytest.mark.parametrize("dilations", [SPARSE, DENSE])
+@pytest.mark.parametrize("dilations", [SPARSE, AUTHORS])
 def test_probabilities_stay_probabilities(dilations):
     seen = pamr(pictures(2, 16, 24), probabilities(2, 5, 16, 24), dilations)
     assert seen.min() >= 0

@@ -27,6 +27,8 @@ class Benchmark:
     """Classes that never appear in the student's training images."""
     label_map: tuple[int, ...] = ()
     """Index here of each label in the shards, where those are built for a wider benchmark."""
+    split_of: str = ""
+    """The benchmark that this is, but for which classes are unseen; protocols treat both alike."""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
@@ -79,7 +81,8 @@ def _narrowed(name: str, wide: Benchmark, classes: tuple[str, ...]) -> Benchmark
 
 def _split(wide: Benchmark, name: str, unseen: Sequence[str]) -> Benchmark:
     """A benchmark of which some classes are unseen."""
-    return replace(wide, name=f"{wide.name}-{name}", unseen=frozenset(unseen))
+    split = f"{wide.name}-{name}"
+    return replace(wide, name=split, unseen=frozenset(unseen), split_of=wide.name)
 
 
 _STUFF = ("grass", "water", "sand", "sky", "brick", "pavement")

@@ -133,10 +133,10 @@ def best_classes(
     scores = window_scores(
         segmenter, images, task.class_embeddings, protocol.window, protocol.stride
     )
-    if protocol.refinement == "pamr":
+    if protocol.pamr:
         picture = F.interpolate(images, size, mode="bilinear")
         whole = (Axis(side, side, (0,)) for side in size)
-        scores = WindowScores(pamr(picture, pixel_scores(scores, size)), *whole)
+        scores = WindowScores(pamr(picture, pixel_scores(scores, size), protocol.pamr), *whole)
     scale = protocol.logit_scale if protocol.softmax == "pixels" else None
     best, index = best_class(scores, size, task.owners, logit_scale=scale)
     if not protocol.area_threshold:

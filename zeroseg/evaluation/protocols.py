@@ -5,14 +5,17 @@ not depend on what is scored, and hold for every benchmark, some with other numb
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from zeroseg.data.benchmarks import Benchmark
 from zeroseg.data.vocabularies import Names
 from zeroseg.errors import InputError
 from zeroseg.evaluation.inference import ThresholdRule
+from zeroseg.evaluation.refinement import AUTHORS
+
+Number = TypeVar("Number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +51,8 @@ class Protocol:
     """`groupvit`: no higher than the highest probability in the image."""
     area_threshold: float = 0.0
     """A class that has no more than this share of what is not background is left out (SCLIP)."""
-    refinement: Literal["none", "pamr"] = "none"
-    """Of the scores by the picture's pixels; see `zeroseg.evaluation.refinement`."""
+    pamr: tuple[int, ...] = ()
+    """Dilations by which PAMR refines the scores at the annotation's pixels; none does not refine."""
     absent_classes: Literal["left out", "zero"] = "left out"
     """What a class in neither truth nor prediction counts in the mean IoU."""
 
@@ -97,6 +100,12 @@ ZEROSEG_THRESHOLDS = {"voc21": 0.95, "context60": 0.05, "coco-object": 0.35}
 GROUPVIT_THRESHOLDS = {"voc21": 0.95, "context60": 0.35, "coco-object": 0.95}
 SCLIP_SCALES = {"voc21": 65.0, "context60": 50.0, "coco-object": 50.0}
 SCLIP_SIDES = {"coco-stuff171": 448, "cityscapes19": 560}
+SCLIP_AREAS = {"voc21": 0.1}
+
+
+def _own(numbers: Mapping[str, Number], benchmark: Benchmark, others: Number) -> Number:
+    """A benchmark's own number, which its splits share, or that of all others."""
+    return numbers.get(benchmark.split_of or benchmark.name, others)
 
 
 def zeroseg(benchmark: Benchmark) -> Protocol:
@@ -105,7 +114,7 @@ def zeroseg(benchmark: Benchmark) -> Protocol:
     Windows of 448 every 224 pixels, its one template and thresholds on softmax probabilities are
     GroupViT's, which the paper says it follows; that it means these too is our reading.
     """
-    return Protocol(background_threshold=ZEROSEG_THRESHOLDS.get(benchmark.name))
+    return Protocol(background_threshold=_own(ZEROSEG_THRESHOLDS, benchmark, None))
 
 
 def groupvit(benchmark: Benchmark) -> Protocol:
@@ -117,7 +126,7 @@ def groupvit(benchmark: Benchmark) -> Protocol:
     return Protocol(
         name="groupvit",
         names="groupvit",
-        background_threshold=GROUPVIT_THRESHOLDS.get(benchmark.name),
+        background_threshold=_own(GROUPVIT_THRESHOLDS, benchmark, None),
         threshold_rule="groupvit",
     )
 
@@ -136,12 +145,16 @@ def tcl(benchmark: Benchmark) -> Protocol:
 
 
 def tcl_pamr(benchmark: Benchmark) -> Protocol:
-    """The same with PAMR and a threshold of 0.4, their default."""
+    """The same with PAMR and a threshold of 0.4, their default.
+
+    They refine their decoder's masks of each window, a quarter of its side; here it is the scores at
+    the annotation's pixels that are refined, as in SCLIP and NACLIP (ours).
+    """
     return dataclasses.replace(
         tcl(benchmark),
         name="tcl-pamr",
         background_threshold=0.4 if benchmark.background else None,
-        refinement="pamr",
+        pamr=AUTHORS,
     )
 
 
@@ -153,15 +166,15 @@ def sclip(benchmark: Benchmark) -> Protocol:
     """
     return Protocol(
         name="sclip",
-        short_side=SCLIP_SIDES.get(benchmark.name, 336),
+        short_side=_own(SCLIP_SIDES, benchmark, 336),
         window=224,
         stride=112,
         names="sclip",
         templates="openai80",
-        logit_scale=SCLIP_SCALES.get(benchmark.name, 40.0),
+        logit_scale=_own(SCLIP_SCALES, benchmark, 40.0),
         softmax="pixels",
         background_threshold=0.1 if benchmark.background else None,
-        area_threshold=0.1 if benchmark.name == "voc21" else 0.0,
+        area_threshold=_own(SCLIP_AREAS, benchmark, 0.0),
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 SPARSE = (8, 16)
 """NACLIP's dilations; those of SCLIP too."""
-DENSE = (1, 2, 4, 8, 12, 24)
+AUTHORS = (1, 2, 4, 8, 12, 24)
 """The authors' own dilations, and TCL's."""
 
 
