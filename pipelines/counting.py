@@ -17,10 +17,11 @@ from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.data.shard_set import ShardSet
 from zeroseg.data.storage import write_atomically
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Task, tallied
+from zeroseg.evaluation.evaluate import tallied
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.tally import Tally, from_bytes
 from zeroseg.evaluation.tally import joined as joined_tallies
+from zeroseg.evaluation.task import Task
 
 PART = 32
 """Images."""

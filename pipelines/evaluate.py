@@ -30,10 +30,10 @@ from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import ShardSet, open_set
 from zeroseg.data.storage import remove
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Task, check_words, task_for
 from zeroseg.evaluation.protocols import Protocol, protocol_named
 from zeroseg.evaluation.results import curve, fingerprint, result_of
 from zeroseg.evaluation.tally import Tally
+from zeroseg.evaluation.task import Task, task_for, wording
 from zeroseg.models.zeroseg import Readout
 from zeroseg.training.processes import joined
 
@@ -107,7 +107,7 @@ class Evaluation:
     def chosen_threshold(self, shards: ShardSet, benchmark: Benchmark) -> float:
         """The background threshold with the highest mean IoU on held-out data."""
         task = task_for(self.subject.clip, benchmark, self.config.protocol, SWEEP[0])
-        found = curve(self.tally(shards, task, SWEEP, None), task.protocol)
+        found = curve(self.tally(shards, task, SWEEP, None), task.protocol.absent)
         assert found is not None
         return found["maximum"]["threshold"]
 
@@ -152,7 +152,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     if held_out and set(shards.urls) & set(held_out[0].urls):
         raise InputError("--held-out names shards of --shards: choose a threshold on other data")
     stated = SWEEP[0] if held_out else config.protocol.background_threshold
-    check_words(benchmark, config.protocol, stated)
+    wording(benchmark, config.protocol, stated)
     accelerator = joined("no")
     options = {"register": config.register, "mean": config.mean, "std": config.std}
     subject = subject_of(config.model, config.readout, accelerator.device, options)
@@ -168,11 +168,9 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     content = result_of(
         subject.name + (f", first {config.limit}" if config.limit else ""),
         subject.about,
-        benchmark,
+        task,
         config.shards,
-        task.protocol,
         tally,
-        threshold=task.threshold,
         chosen_on=chosen_on,
         code="{zeroseg}/{commit}".format(**code()),
     )

@@ -15,12 +15,13 @@ from zeroseg.data.benchmarks import SCENES, SCENES_OBJECTS
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import ShardSet, open_set
-from zeroseg.evaluation.evaluate import Task, evaluate, gathered, tallied, task_for
+from zeroseg.evaluation.evaluate import evaluate, gathered, tallied
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.protocols import scenes
 from zeroseg.evaluation.results import Scores, curve, result_of
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.evaluation.tally import Tally
+from zeroseg.evaluation.task import Task, task_for
 from zeroseg.models.clip import CLIP
 
 BATCH_SIZE = 25
@@ -50,7 +51,7 @@ class Examination:
         Returns the table's row.
         """
         first = self.objects(SWEEP[0])
-        sweep = curve(self._tally(segmenter, self.validation, first, SWEEP), first.protocol)
+        sweep = curve(self._tally(segmenter, self.validation, first, SWEEP), first.protocol.absent)
         assert sweep is not None
         objects = self.objects(sweep["maximum"]["threshold"])
         written = [self._write(name, segmenter, run, t) for t in (self.all_classes, objects)]
@@ -79,11 +80,9 @@ class Examination:
         content = result_of(
             name,
             {"kind": "student" if isinstance(segmenter, Student) else "clip", "method": name},
-            task.benchmark,
+            task,
             f"{self.shards}/test",
-            task.protocol,
             tally,
-            threshold=task.threshold,
             chosen_on=f"{SCENES_OBJECTS.name}: {self.shards}/val" if thresholds else None,
             code="{zeroseg}/{commit}".format(**code()),
         )

@@ -1,5 +1,6 @@
 """Whether the best of a column is better than the others for certain: paired bootstrap over images."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -40,8 +41,8 @@ def comparisons_of(results: Sequence[Result]) -> list[Comparison]:
         best = max(range(len(held)), key=lambda i: held[i].scores["miou"])
         for i, other in enumerate(held):
             if i != best:
-                zero = other.protocol.get("absent_classes") == "zero"
-                values = paired(counts[i], counts[best], absent_is_zero=zero)
+                absent = 0.0 if other.protocol.get("absent_classes") == "zero" else math.nan
+                values = paired(counts[i], counts[best], absent=absent)
                 points = (100 * value for value in values)
                 found.append(Comparison(group.heading, held[best], other, *points))
     return found

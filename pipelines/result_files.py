@@ -17,11 +17,11 @@ from rich.table import Table
 from zeroseg.data.evaluation import evaluation_batches, positions
 from zeroseg.data.shard_set import ShardSet
 from zeroseg.data.storage import write_atomically
-from zeroseg.evaluation.evaluate import Task
 from zeroseg.evaluation.examples import examples
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.results import fingerprint
 from zeroseg.evaluation.tally import Tally
+from zeroseg.evaluation.task import Task
 
 SHOWN = ("best", "median", "worst")
 SCORES = ("miou", "seen_miou", "unseen_miou", "hiou", "mean_accuracy", "pixel_accuracy") + (

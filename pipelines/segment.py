@@ -20,10 +20,11 @@ from PIL import Image
 from zeroseg.data.benchmarks import Benchmark
 from zeroseg.data.images import decode_image, resized
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import label_maps, task_for
+from zeroseg.evaluation.evaluate import label_maps
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.segmenters import Student
+from zeroseg.evaluation.task import task_for
 from zeroseg.models import load
 from zeroseg.models.clip import CLIP
 from zeroseg.models.zeroseg import Readout

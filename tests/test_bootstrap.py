@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
 from zeroseg.errors import InputError
-from zeroseg.evaluation.bootstrap import class_ious, intervals, mean_over, paired
+from zeroseg.evaluation.bootstrap import intervals, paired
+from zeroseg.evaluation.metrics import class_ious, mean_over
 from zeroseg.evaluation.tally import ClassCounts
 
 BOTH = {"miou": [0, 1]}
@@ -21,13 +23,12 @@ def drawn(images: int, share: float, seed: int) -> np.ndarray:
 
 
 def test_iou_and_its_mean_are_those_of_the_definition():
-    hits, truth, predicted = np.array([[3, 0, 0]]), np.array([[4, 2, 0]]), np.array([[3, 1, 0]])
-    ious = class_ious(hits, truth, predicted)
+    ious = class_ious(*map(torch.tensor, ([[3, 0, 0]], [[4, 2, 0]], [[3, 1, 0]])))
     assert ious[0].tolist()[:2] == [0.75, 0]
-    assert np.isnan(ious[0, 2])
-    assert mean_over(ious, absent_is_zero=False).tolist() == [0.375]
-    assert mean_over(ious, absent_is_zero=True).tolist() == [0.25]
-    assert np.isnan(mean_over(ious[:, 2:], absent_is_zero=False)).all()
+    assert ious[0, 2].isnan()
+    assert mean_over(ious).tolist() == [0.375]
+    assert mean_over(ious, absent=0.0).tolist() == [0.25]
+    assert mean_over(ious[:, 2:]).isnan().all()
 
 
 def test_the_interval_of_a_share_is_the_normal_one():

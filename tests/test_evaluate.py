@@ -10,18 +10,11 @@ from zeroseg.data.batch import Batch, Lost
 from zeroseg.data.benchmarks import IGNORE, Benchmark
 from zeroseg.data.vocabularies import Vocabulary
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import (
-    Task,
-    best_classes,
-    check_words,
-    evaluate,
-    label_maps,
-    mapped_labels,
-    tallied,
-)
+from zeroseg.evaluation.evaluate import best_classes, evaluate, label_maps, mapped_labels, tallied
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.refinement import pamr
 from zeroseg.evaluation.results import Scores, scores_of
+from zeroseg.evaluation.task import Task, wording
 
 PLAIN = Benchmark(name="plain", classes=("a", "b", "c"), background=False)
 OBJECTS = Benchmark(name="objects", classes=("background", "a", "b", "c"), background=True)
@@ -107,7 +100,7 @@ def test_a_sweep_equals_one_evaluation_per_threshold():
         scored([batch(images, labels)], OBJECTS, replace(WHOLE, background_threshold=t))
         for t in thresholds
     ]
-    assert [scores_of(tally, OBJECTS, WHOLE, t) for t in thresholds] == single
+    assert [scores_of(tally, replace(asked, threshold=t)) for t in thresholds] == single
     assert len({s.miou for s in single}) == 4
     background = single[-1].per_class["background"]
     assert background == pytest.approx((labels == 0).double().mean().item())
@@ -116,13 +109,13 @@ def test_a_sweep_equals_one_evaluation_per_threshold():
 @pytest.mark.parametrize(("benchmark", "threshold"), [(PLAIN, 0.5), (OBJECTS, None)])
 def test_a_threshold_without_background_or_the_other_way_round_is_an_error(benchmark, threshold):
     with pytest.raises(InputError, match=f"{benchmark.name}.*threshold"):
-        check_words(benchmark, WHOLE, threshold)
+        wording(benchmark, WHOLE, threshold)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, 50.0])
 def test_a_threshold_that_is_no_probability_is_an_error(threshold):
     with pytest.raises(InputError, match="probability is from 0 to 1"):
-        check_words(OBJECTS, WHOLE, threshold)
+        wording(OBJECTS, WHOLE, threshold)
 
 
 def test_the_best_query_of_a_class_speaks_for_it():

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from zeroseg.data.benchmarks import BENCHMARKS, SCENES, SCENES_OBJECTS, SPLITS, VOC20, VOC21
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import check_words
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, changes, protocol_named
+from zeroseg.evaluation.task import wording
 
 CONTEXT60, COCO_OBJECT = BENCHMARKS["context60"], BENCHMARKS["coco-object"]
 
@@ -68,7 +68,7 @@ def test_a_protocol_is_itself_for_every_benchmark(name):
 def test_the_papers_benchmarks_can_be_asked_by_every_published_protocol(name):
     for benchmark in (VOC21, VOC20, CONTEXT60, COCO_OBJECT):
         protocol = protocol_named(name, benchmark)
-        words, templates = check_words(benchmark, protocol, protocol.background_threshold)
+        words, templates = wording(benchmark, protocol, protocol.background_threshold)
         assert len(words.queries) == len(words.owners)
         assert set(words.owners) >= set(range(int(benchmark.background), len(benchmark.classes)))
         assert all("{}" in template for template in templates)

@@ -19,9 +19,9 @@ from zeroseg.data.benchmarks import SCENES
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import open_set
-from zeroseg.evaluation.evaluate import task_for
 from zeroseg.evaluation.pictures import coloured, enlarged
 from zeroseg.evaluation.segmenters import Student
+from zeroseg.evaluation.task import task_for
 from zeroseg.evaluation.watching import Watcher
 from zeroseg.models.prompts import SIMPLE
 

@@ -5,9 +5,10 @@ from zeroseg.data.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import Task, evaluate, label_maps, task_for
+from zeroseg.evaluation.evaluate import evaluate, label_maps
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, protocol_named
 from zeroseg.evaluation.results import Scores
+from zeroseg.evaluation.task import Task, task_for
 from zeroseg.evaluation.watching import Watch
 from zeroseg.models import load, save
 from zeroseg.models.clip import CLIP, CLIPConfig

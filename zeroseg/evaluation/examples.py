@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.benchmarks import IGNORE
-from zeroseg.evaluation.evaluate import Task, label_maps, mapped_labels
+from zeroseg.evaluation.evaluate import label_maps, mapped_labels
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.pictures import (
     Picture,
@@ -20,6 +20,7 @@ from zeroseg.evaluation.pictures import (
     with_legend,
 )
 from zeroseg.evaluation.segmenters import Student
+from zeroseg.evaluation.task import Task
 
 STRENGTH = 0.7
 """Of colours over the image."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Integer
+from jaxtyping import Bool, Float, Int, Integer, Real
 from torch import Tensor
 
 from zeroseg.data.benchmarks import IGNORE
@@ -56,10 +56,26 @@ def confusion_matrices(
     return above
 
 
-def iou(confusion: Int[Tensor, "*batch classes classes"]) -> Float[Tensor, "*batch classes"]:
+def class_ious(
+    hits: Real[Tensor, "*batch classes"],
+    truth: Real[Tensor, "*batch classes"],
+    predicted: Real[Tensor, "*batch classes"],
+) -> Float[Tensor, "*batch classes"]:
     """Intersection over union of each class; nan where it is in neither truth nor prediction."""
-    hits = confusion.diagonal(dim1=-2, dim2=-1).double()
-    return hits / (confusion.sum(-2) + confusion.sum(-1) - hits)
+    return hits.double() / (truth + predicted - hits)
+
+
+def mean_over(
+    ious: Float[Tensor, "*batch classes"], absent: float = math.nan
+) -> Float[Tensor, "*batch"]:
+    """Mean over classes that occur, nan of none; with a number for the `absent` over all classes."""
+    return ious.nan_to_num(absent).nanmean(dim=-1)
+
+
+def iou(confusion: Int[Tensor, "*batch classes classes"]) -> Float[Tensor, "*batch classes"]:
+    """`class_ious` of confusion matrices."""
+    hits = confusion.diagonal(dim1=-2, dim2=-1)
+    return class_ious(hits, confusion.sum(-1), confusion.sum(-2))
 
 
 def accuracy(confusion: Int[Tensor, "*batch classes classes"]) -> Float[Tensor, "*batch classes"]:
@@ -76,8 +92,8 @@ def mean_iou(
 
     With a number for the `absent` it is over all chosen classes, and that is what the others have.
     """
-    values = iou(confusion).nan_to_num(absent)
-    return float((values if of is None else values[of]).nanmean())
+    values = iou(confusion)
+    return float(mean_over(values if of is None else values[of], absent))
 
 
 def mean_accuracy(confusion: Int[Tensor, "classes classes"]) -> float:

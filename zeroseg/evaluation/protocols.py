@@ -5,6 +5,7 @@ not depend on what is scored, and hold for every benchmark, some with other numb
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -76,6 +77,11 @@ class Protocol:
     def model_scale(self) -> float | None:
         """The scale that segmenters are built with: none where pixels take the softmax."""
         return self.logit_scale if self.softmax == "model" else None
+
+    @property
+    def absent(self) -> float:
+        """The IoU that a class in neither truth nor prediction counts with; nan leaves it out."""
+        return 0.0 if self.absent_classes == "zero" else math.nan
 
     def picture_size(self, size: tuple[int, int], multiple: int) -> tuple[int, int]:
         """The (height, width) that a picture is brought to for a segmenter whose inputs must be

@@ -13,19 +13,23 @@ import torch
 
 from zeroseg.data.benchmarks import Benchmark
 from zeroseg.errors import InputError
-from zeroseg.evaluation.bootstrap import class_ious, intervals, mean_over
+from zeroseg.evaluation.bootstrap import intervals
 from zeroseg.evaluation.metrics import (
     accuracy,
+    class_ious,
     confusion_matrices,
     frequency_weighted_iou,
     harmonic_mean,
     iou,
     mean_accuracy,
     mean_iou,
+    mean_over,
     pixel_accuracy,
 )
-from zeroseg.evaluation.protocols import Protocol, changes
+from zeroseg.evaluation.protocols import changes
 from zeroseg.evaluation.tally import Tally
+from zeroseg.evaluation.task import Task
+from zeroseg.models.prompts import templates_named
 
 FORMAT = 1
 """Of result files; readers refuse others."""
@@ -66,27 +70,25 @@ def splits_of(benchmark: Benchmark) -> dict[str, list[int]]:
     return {"miou": everything, "seen_miou": seen, "unseen_miou": unseen}
 
 
-def scores_of(
-    tally: Tally, benchmark: Benchmark, protocol: Protocol, threshold: float | None
-) -> Scores:
-    """All scores at one threshold. Raises InputError when no image could be scored."""
+def scores_of(tally: Tally, task: Task) -> Scores:
+    """All scores at the task's threshold. Raises InputError when no image could be scored."""
+    benchmark, absent = task.benchmark, task.protocol.absent
     if not tally.keys:
         raise InputError(
             f"no labelled image was read for benchmark {benchmark.name!r}; "
             f"skipped: {list(tally.lost[:3])}"
         )
-    confusion = torch.from_numpy(tally.confusion(threshold))
-    absent_is_zero = protocol.absent_classes == "zero"
+    confusion = torch.from_numpy(tally.confusion(task.threshold))
     means = {
-        name: mean_iou(confusion, torch.tensor(of), 0.0 if absent_is_zero else math.nan)
+        name: mean_iou(confusion, torch.tensor(of), absent)
         for name, of in splits_of(benchmark).items()
     }
     if "unseen_miou" in means:
         means["hiou"] = harmonic_mean(means["seen_miou"], means["unseen_miou"])
     boundary = None
     if len(tally.boundary):
-        both, either = tally.boundary.sum(axis=0).T
-        boundary = float(mean_over(class_ious(both, both, either), absent_is_zero))
+        both, either = torch.from_numpy(tally.boundary).sum(dim=0).T
+        boundary = float(mean_over(class_ious(both, both, either), absent))
     return Scores(
         benchmark=benchmark.name,
         **means,
@@ -103,29 +105,23 @@ def scores_of(
 
 def image_rows(tally: Tally, threshold: float | None) -> list[dict[str, Any]]:
     """Of every image its key, mean IoU over the classes in its truth or prediction, and accuracy."""
-    counts = tally.by_image(threshold)
-    mious = mean_over(class_ious(*counts), absent_is_zero=False)
-    labelled = counts.truth.sum(axis=1)
-    right = np.divide(
-        counts.hits.sum(axis=1), labelled, out=np.full(len(labelled), np.nan), where=labelled > 0
-    )
+    hits, truth, predicted = map(torch.from_numpy, tally.by_image(threshold))
+    mious, right = mean_over(class_ious(hits, truth, predicted)), hits.sum(dim=1) / truth.sum(dim=1)
     rows = zip(tally.keys, mious.tolist(), right.tolist(), strict=True)
     return [{"key": k, "miou": m, "pixel_accuracy": a} for k, m, a in rows]
 
 
-def curve(tally: Tally, protocol: Protocol) -> dict[str, Any] | None:
+def curve(tally: Tally, absent: float) -> dict[str, Any] | None:
     """Mean IoU at every threshold that was counted, the highest, and the area under the curve.
 
     The area is the mean over thresholds from 0 to 1 (trapezia; beyond the first and the last the
-    curve is level): what a threshold that nobody tuned gives on average. None without a sweep.
+    curve is level): what a threshold that nobody tuned gives on average. `absent` is as in
+    `metrics.mean_over`. None without a sweep.
     """
     if len(tally.thresholds) < 2:
         return None
-    absent = 0.0 if protocol.absent_classes == "zero" else math.nan
-    confusions = confusion_matrices(
-        torch.from_numpy(tally.counts), tally.classes, len(tally.thresholds)
-    )
-    mious = [mean_iou(confusion, absent=absent) for confusion in confusions]
+    counts, steps = torch.from_numpy(tally.counts), len(tally.thresholds)
+    mious = mean_over(iou(confusion_matrices(counts, tally.classes, steps)), absent).tolist()
     best = int(np.nanargmax(mious))
     ends = ([0.0, *tally.thresholds, 1.0], [mious[0], *mious, mious[-1]])
     return {
@@ -139,20 +135,17 @@ def curve(tally: Tally, protocol: Protocol) -> dict[str, Any] | None:
 def result_of(
     name: str,
     model: dict[str, Any],
-    benchmark: Benchmark,
+    task: Task,
     shards: str,
-    protocol: Protocol,
     tally: Tally,
     *,
-    threshold: float | None,
     chosen_on: str | None,
     code: str,
 ) -> dict[str, Any]:
     """The content of a result file, as docs/evaluation.md describes it."""
-    scores = scores_of(tally, benchmark, protocol, threshold).to_json()
-    absent_is_zero = protocol.absent_classes == "zero"
-    counts, splits = tally.by_image(threshold), splits_of(benchmark)
-    found = intervals(counts, splits, absent_is_zero=absent_is_zero)
+    benchmark, protocol, threshold = task.benchmark, task.protocol, task.threshold
+    scores = scores_of(tally, task).to_json()
+    found = intervals(tally.by_image(threshold), splits_of(benchmark), absent=protocol.absent)
     scores |= {f"{split}_interval": list(interval) for split, interval in found.items()}
     content = {
         "format": FORMAT,
@@ -162,9 +155,10 @@ def result_of(
         "classes": list(benchmark.classes),
         "shards": shards,
         "protocol": asdict(protocol) | {"changed": changes(protocol, benchmark)},
+        "words": asdict(task.vocabulary) | {"templates": templates_named(protocol.templates)},
         "threshold": {"value": threshold, "chosen_on": chosen_on},
         "scores": scores,
-        "curve": curve(tally, protocol),
+        "curve": curve(tally, protocol.absent),
         "confusion": tally.confusion(threshold).tolist(),
         "images": image_rows(tally, threshold),
         "code": code,

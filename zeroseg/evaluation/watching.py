@@ -18,11 +18,12 @@ from zeroseg.data.evaluation import evaluation_batches, share
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import ShardSet, open_set
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import check_words, evaluate, mapped_labels, task_for
+from zeroseg.evaluation.evaluate import evaluate, mapped_labels
 from zeroseg.evaluation.examples import examples
 from zeroseg.evaluation.pictures import Picture, stacked
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.segmenters import Student
+from zeroseg.evaluation.task import task_for, wording
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
 
@@ -68,7 +69,7 @@ class Watcher:
         self.config, self.accelerator = config, accelerator
         shards = open_set(config.shards, ShardCache())
         self.benchmark = benchmark_named(config.benchmark).on(shards.classes)
-        check_words(self.benchmark, config.protocol, config.protocol.background_threshold)
+        wording(self.benchmark, config.protocol, config.protocol.background_threshold)
         _check_fit(config, student)
         count = min(config.images, shards.samples)
         mine = share(count, accelerator.process_index, accelerator.num_processes)

@@ -15,10 +15,10 @@ from shards.build import Limits, build
 from zeroseg.data.benchmarks import SCENES
 from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.shard_set import open_set
-from zeroseg.evaluation.evaluate import task_for
 from zeroseg.evaluation.protocols import protocol_named
 from zeroseg.evaluation.segmenters import GridCells
 from zeroseg.evaluation.tally import from_bytes
+from zeroseg.evaluation.task import task_for
 from zeroseg.models.clip import CLIP, CLIPConfig
 
 CELLS = "clip:zeroseg-scenes::cells2"
