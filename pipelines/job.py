@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import TensorBoardTracker, get_available_trackers
 from accelerate.utils import gather_object, set_seed
 from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipelines.run_folder import RunFolder
+from pipelines.trackers import check_trackers, show
 from zeroseg.config import RunConfig
 from zeroseg.data.global_batch import divided
 from zeroseg.data.stream import TrainingStream
@@ -87,10 +87,7 @@ class Job:
             folder = self.config.output / "watch"
             folder.mkdir(exist_ok=True)
             Image.fromarray(picture).save(folder / f"{named(step)}.png")
-            for tracker in self.accelerator.trackers:
-                if isinstance(tracker, TensorBoardTracker):
-                    shown = {"watch": picture[None]}
-                    tracker.log_images(shown, step=step, dataformats="NHWC")
+            show(self.accelerator, "watch", picture, step)
         self.meter.restart()
 
     def checkpoint(self, step: int) -> None:
@@ -131,17 +128,12 @@ class Job:
 def accelerator_for(config: RunConfig) -> Accelerator:
     """The process's place in the job. Raises InputError if the job is not the one launched, or a
     tracker is unknown or not installed."""
-    have = {str(tracker) for tracker in get_available_trackers()}
-    if missing := set(config.trackers) - have:
-        raise InputError(
-            f"trackers {', '.join(sorted(missing))}: not installed or unknown, there are "
-            f"{', '.join(sorted(have))}; `uv sync --extra wandb` or `uv run --with mlflow` adds one"
-        )
+    check_trackers(config.trackers)
     return joined(
         config.precision,
         timeout=config.timeout,
         log_with=list(config.trackers),
-        project_dir=config.output,
+        project_dir=config.output / "tensorboard",
     )
 
 

@@ -2,10 +2,9 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from zeroseg.config import RunConfig, differences, to_json
+from zeroseg.config import RunConfig, differences, flat, to_json
+from zeroseg.data.storage import write_atomically
 from zeroseg.errors import InputError
 from zeroseg.training.checkpoints import Checkpoints, Content, state_of
 
@@ -50,8 +50,9 @@ class RunFolder:
         InputError when others do, when no checkpoint is whole, or when another run's model is there.
         """
         wanted = to_json(self.config)
-        if unknown := set(allowed) - set(_fields(wanted)):
-            raise InputError(f"--allow-change {', '.join(sorted(unknown))}: no field of the config")
+        fields = flat(wanted)
+        if unknown := [name for name in allowed if not any(_is_of(f, name) for f in fields)]:
+            raise InputError(f"--allow-change {', '.join(unknown)}: no field of the config")
         self._claim()
         newest = self.checkpoints.newest(_say)
         if newest is None and (self.path / "model").is_dir():
@@ -64,12 +65,9 @@ class RunFolder:
             state = state_of(newest)
             step = int(state["step"])
             self._compare(state, wanted, newest, allowed)
-        try:
-            _replace(self.path / "config.json", json.dumps(wanted, indent=2))
-            for name in ("metrics.jsonl", "non_finite.jsonl"):
-                self._forget_after(step, self.path / name)
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be written: {error.strerror}") from error
+        write_atomically(f"{self.path}/config.json", json.dumps(wanted, indent=2).encode())
+        for name in ("metrics.jsonl", "non_finite.jsonl"):
+            self._forget_after(step, self.path / name)
         return newest
 
     def _claim(self) -> None:
@@ -130,7 +128,7 @@ class RunFolder:
             except ValueError:
                 continue
             kept += [line] if row["step"] <= step else []
-        _replace(file, "".join(f"{line}\n" for line in kept))
+        write_atomically(str(file), "".join(f"{line}\n" for line in kept).encode())
 
 
 def code() -> dict[str, str]:
@@ -143,23 +141,9 @@ def code() -> dict[str, str]:
     return {"zeroseg": version("zeroseg"), "torch": version("torch"), "commit": commit}
 
 
-def _fields(value: Any, where: str = "") -> Iterator[str]:
-    """Names of all fields, `data` and `data.workers` alike."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            name = f"{where}.{key}" if where else key
-            yield name
-            yield from _fields(inner, name)
-
-
 def _is_of(field: str, name: str) -> bool:
+    """Whether `name` is the field or a group that it is in: `data` of `data.workers`."""
     return field == name or field.startswith(f"{name}.")
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(text)
-    os.replace(fresh, path)
 
 
 def _say(text: str) -> None:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from pipelines.cli import main as command
 from pipelines.job import Job, accelerator_for, built, student_of
 from pipelines.rehearsal import rehearse
+from pipelines.trackers import begin_tracking
 from zeroseg.config import RunConfig, read_config
 from zeroseg.models import save
 from zeroseg.training.checkpoints import read
@@ -71,8 +72,7 @@ def begin(job: Job, allow_change: Sequence[str] = ()) -> int:
     else:
         step = job.state.load(read(newest), config.seed)
         accelerator.print(f"going on from {newest}", file=sys.stderr)
-    tensorboard = {"tensorboard": {"purge_step": step}}
-    accelerator.init_trackers("metrics", init_kwargs=tensorboard)
+    begin_tracking(accelerator, config, step)
     return step
 
 

@@ -109,7 +109,7 @@ def test_a_profiled_run_that_recomputes_writes_its_trace_and_an_ordinary_model(s
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        (["--trackers", "wandb"], "uv sync --extra wandb"),
+        (["--trackers", "mlflow"], "uv run --with mlflow"),
         (["--trackers", "nonsense"], "nonsense"),
         (["--keep-last", "0"], "keep_last is 0"),
         (["--layer-decay", "1.5"], "layer_decay is 1.5"),

@@ -192,6 +192,16 @@ def test_it_goes_on_with_another_number_of_processes_and_loses_no_sample(
     assert sum(lanes * taken for lanes, taken in place["readings"]) == 44 < IMAGES
 
 
+def test_an_average_that_begins_later_begins_at_the_weights(scenes, tmp_path):
+    args = arguments(scenes, tmp_path, 2)
+    trained(args)
+    trained([*args, "--ema-decay", "0.9", "--allow-change", "ema_decay"])
+    model, average = (
+        load_file(tmp_path / f"{n}/model.safetensors") for n in ("model", "model-ema")
+    )
+    assert all(equal(average[name], value) for name, value in model.items())
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_weights(
     scenes, tmp_path, undisturbed
 ):

@@ -73,6 +73,8 @@ class RunConfig:
     """Checkpoints of every multiple of so many steps are kept for good; 0 keeps none."""
     trackers: tuple[str, ...] = ("tensorboard",)
     """Where metrics go beside metrics.jsonl; docs/training.md has others."""
+    project: str = "zeroseg"
+    """Ours: what trackers call the runs that belong together."""
     peak_tflops: float = 0.0
     """What the MFU is a share of; 0 measures the device in matrix products when training starts."""
     timeout: float = 600.0
@@ -185,6 +187,14 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
     return kind(value)
+
+
+def flat(value: Any, where: str = "") -> dict[str, Any]:
+    """A JSON config as one dict of plain values, `data.batch_size` and the like."""
+    if isinstance(value, dict):
+        fields = ((f"{where}.{k}" if where else k, inner) for k, inner in value.items())
+        return {name: leaf for field in fields for name, leaf in flat(field[1], field[0]).items()}
+    return {where: value if isinstance(value, bool | int | float | str) else str(value)}
 
 
 def differences(a: Any, b: Any, where: str = "") -> list[str]:

@@ -66,8 +66,8 @@ class TrainingState:
         plain, step = content.state, int(content.state["step"])
         load_student(self.student, content.tensors["student"])
         load_optimizer(self.student, self.optimizer, content.tensors["optimizer"])
-        if self.average is not None:
-            self.average.load(content.tensors["ema"])
+        if self.average is not None:  # one that begins only now begins at the weights
+            self.average.load(content.tensors.get("ema", content.tensors["student"]))
         self.stream.load_state_dict(plain["place"])
         self.lost_before = Counter(plain["lost"])
         self.skipped_steps = int(plain["skipped_steps"])
