@@ -51,6 +51,8 @@ def loaded(dataset: Dataset[Item], workers: int, at_work: AtWork) -> Iterator[It
         multiprocessing_context="fork" if workers else None,
         # Its own: drawing from the global one here would make a resumed run draw other masks.
         generator=torch.Generator().manual_seed(0),
+        # Other pages reach a GPU only after all that it was told before.
+        pin_memory=torch.cuda.is_available(),
     )
     items = iter(loader)
     while True:
