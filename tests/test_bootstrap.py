@@ -41,6 +41,16 @@ def test_the_interval_of_a_share_is_the_normal_one():
     assert high == pytest.approx(share + error, abs=0.003)
 
 
+def test_the_interval_of_the_harmonic_mean_follows_the_only_part_that_varies():
+    right = drawn(200, 0.3, seed=5)
+    same = np.ones_like(right)
+    hits, truth = np.stack([right, same], axis=1), np.stack([same, 2 * same], axis=1)
+    found = intervals(ClassCounts(hits, truth, hits), {"seen_miou": [0], "unseen_miou": [1]})
+    assert tuple(found["unseen_miou"]) == (0.5, 0.5)
+    expected = [2 * seen * 0.5 / (seen + 0.5) for seen in found["seen_miou"]]
+    assert tuple(found["hiou"]) == pytest.approx(expected, abs=1e-3)
+
+
 def test_images_that_are_all_alike_leave_no_doubt():
     counts = ClassCounts(*(np.tile(row, (40, 1)) for row in ([2, 1], [3, 1], [3, 2])))
     low, high = intervals(counts, BOTH)["miou"]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zeroseg.errors import InputError
-from zeroseg.evaluation.metrics import class_ious, mean_over
+from zeroseg.evaluation.metrics import class_ious, harmonic_mean, mean_over
 from zeroseg.evaluation.tally import ClassCounts
 
 SAMPLES = 1000
@@ -47,13 +47,17 @@ def intervals(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """The interval of the mean IoU over each split's classes, by the split's name."""
+    """The interval of the mean IoU over each split's classes, by the split's name; and of the `hiou`
+    where `seen_miou` and `unseen_miou` are among them."""
     drawn: dict[str, list[Float[Tensor, " sample"]]] = {name: [] for name in splits}
     for weights in _weights(len(counts.hits), samples, seed):
         ious = sampled_ious(counts, weights)
         for name, of in splits.items():
             drawn[name].append(mean_over(ious[:, list(of)], absent))
-    return {name: _interval(torch.cat(values)) for name, values in drawn.items()}
+    means = {name: torch.cat(values) for name, values in drawn.items()}
+    if means.keys() >= {"seen_miou", "unseen_miou"}:
+        means["hiou"] = harmonic_mean(means["seen_miou"], means["unseen_miou"])
+    return {name: _interval(values) for name, values in means.items()}
 
 
 def sampled_ious(

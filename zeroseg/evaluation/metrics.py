@@ -112,9 +112,11 @@ def frequency_weighted_iou(confusion: Int[Tensor, "classes classes"]) -> float:
     return float((share * iou(confusion).nan_to_num(0)).sum())
 
 
-def harmonic_mean(seen: float, unseen: float) -> float:
+def harmonic_mean(
+    seen: Float[Tensor, "*batch"], unseen: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
     """hIoU: the harmonic mean of seen and unseen mIoU; zero when either is."""
-    return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
+    return 2 / (1 / seen + 1 / unseen)
 
 
 def boundary_counts(
