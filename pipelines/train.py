@@ -137,12 +137,13 @@ def _export(job: Job) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--embeddings", default="")
-    parser.add_argument("--allow-change", action="append", default=[])
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--profile", action="store_true")
+    parser = _parser()
     own, rest = parser.parse_known_args(arguments)
+    if own.help:
+        print(parser.format_help())
+        if rest:
+            read_config([*rest, "--help"])  # prints the fields, and ends
+        return
     config = read_config(rest)
     if own.embeddings:
         teacher = config.teacher
@@ -152,6 +153,31 @@ def main(arguments: Sequence[str]) -> None:
         rehearse(config)
     else:
         train(config, allow_change=own.allow_change, profiled=own.profile)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """What is said beside the config's fields."""
+    parser = argparse.ArgumentParser(
+        prog="zeroseg train",
+        usage="zeroseg train CONFIG [--FIELD VALUE ...] [options]",
+        description="CONFIG: a file of configs/, or a run's config.json.",
+        epilog="zeroseg train CONFIG --help names the fields of that config too.",
+        add_help=False,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--embeddings", metavar="FOLDER", default="", help="that `zeroseg embed` wrote")
+    add("--dry-run", action="store_true", help="two steps, and what to expect of the rest")
+    add("--profile", action="store_true", help="write a trace of steps 3 to 5, and train on")
+    add(
+        "--allow-change",
+        metavar="FIELD",
+        action="append",
+        default=[],
+        help="may differ from the checkpoint's config; once for each field",
+    )
+    add("-h", "--help", action="store_true", help="show this")
+    return parser
 
 
 if __name__ == "__main__":

@@ -106,6 +106,17 @@ def test_a_profiled_run_that_recomputes_writes_its_trace_and_an_ordinary_model(s
     cli.main(["segment", str(run / "model-ema"), str(photo), *words])
 
 
+def test_help_names_the_options_and_a_config_its_fields(capsys):
+    cli.main(["train", "--help"])
+    assert "--dry-run" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", str(ROOT / "configs/quickstart.py"), "--help"])
+    said = capsys.readouterr().out
+    assert not ended.value.code
+    assert "--allow-change" in said
+    assert "--data.batch-size" in said
+
+
 @pytest.mark.parametrize(
     ("option", "says"),
     [
