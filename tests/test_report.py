@@ -154,6 +154,13 @@ def test_what_files_say_is_text_on_the_page_and_not_part_of_it(tmp_path):
     assert "a &amp; b → c" in page
 
 
+def test_a_threshold_near_one_is_not_rounded_to_one(tmp_path):
+    result = content("a", ["x"], [[3]], chosen=(0.9999, "voc21: val"), threshold_from="held-out")
+    page = report([write(tmp_path / "run", result)], tmp_path / "report.html").read_text()
+    assert "at 0.9999<" in page
+    assert "In use: 0.9999," in page
+
+
 def test_the_page_refers_to_nothing_outside_itself(tmp_path):
     run = run_folder(
         write(tmp_path / "run", content("student", ("a", "b"), [[3, 1], [2, 4]])), (5,)

@@ -193,12 +193,14 @@ def honest(benchmark: Benchmark) -> Protocol:
 
 
 def scenes(benchmark: Benchmark) -> Protocol:
-    """Ours, for the embedded scenes: whole pictures of 112 pixels, three plain phrasings."""
+    """Ours, for the embedded scenes: whole pictures of 112 pixels, three plain phrasings; and a scale
+    at which probabilities do not saturate, which only the background threshold sees."""
     return Protocol(
         name="scenes",
         short_side=112,
         window=0,
         templates="bare",
+        logit_scale=10.0,
         softmax="pixels",
         threshold_from="held-out" if benchmark.background else "stated",
     )
