@@ -60,7 +60,7 @@ def begin_tracking(accelerator: Accelerator, config: RunConfig, step: int) -> No
             tracker.store_init_configuration(fields)
         if tracker.name in KNOWN_AS:
             known[tracker.name] = KNOWN_AS[tracker.name](tracker.tracker)
-    if known:
+    if known or file.is_file():  # of a run that was here before
         write_atomically(str(file), json.dumps(known, indent=2).encode())
 
 

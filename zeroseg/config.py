@@ -192,8 +192,11 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
 def flat(value: Any, where: str = "") -> dict[str, Any]:
     """A JSON config as one dict of plain values, `data.batch_size` and the like."""
     if isinstance(value, dict):
-        fields = ((f"{where}.{k}" if where else k, inner) for k, inner in value.items())
-        return {name: leaf for field in fields for name, leaf in flat(field[1], field[0]).items()}
+        return {
+            name: leaf
+            for key, inner in value.items()
+            for name, leaf in flat(inner, f"{where}.{key}" if where else key).items()
+        }
     return {where: value if isinstance(value, bool | int | float | str) else str(value)}
 
 
