@@ -45,8 +45,6 @@ class BenchmarkConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is what zeroseg takes on this device."""
     device: str = "cpu"
-    compile: bool = False
-    """Compile every model, as `compile` of a run does."""
 
 
 PAPER = ZeroSegConfig(width=384, num_heads=6, embed_dim=512, decoder_depth=0, mask_ratio=0.0)
@@ -101,13 +99,9 @@ def plain_vit() -> Contestant:
     return Contestant(model, lambda images: [model(images)], counter.get_total_flops())
 
 
-def step(
-    contestant: Contestant, images: Tensor, bf16: bool, compiled: bool
-) -> Callable[[], Tensor]:
+def step(contestant: Contestant, images: Tensor, bf16: bool) -> Callable[[], Tensor]:
     """Forward, backward and an update."""
     model = contestant.model.to(images.device).train()
-    if compiled:
-        model.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
 
     def run() -> Tensor:
@@ -145,7 +139,7 @@ def main(config: BenchmarkConfig) -> None:
     for name, student in STUDENTS.items():
         contestants[f"zeroseg, {name}"] = ours(student)
         contestants[f"zeroseg, {name}, 60 % hidden"] = ours(replace(student, mask_ratio=0.6))
-    steps = {name: step(c, images, bf16, config.compile) for name, c in contestants.items()}
+    steps = {name: step(c, images, bf16) for name, c in contestants.items()}
     for run in steps.values():
         run()
     every = tqdm(range(config.rounds), desc="rounds", unit="round")
@@ -159,8 +153,7 @@ def main(config: BenchmarkConfig) -> None:
         faster = spread([r[first] / r[name] for r in rounds])
         overhead = spread([r[name] / r[plain] / flops for r in rounds])
         print(f"| {name} | {contestant.flops / 1e9:.2f} | {each:.3g} | {faster} | {overhead} |")
-    how = f"{'bf16' if bf16 else 'fp32'}{', compiled' if config.compile else ''}"
-    print(f"\n{how}; {torch.get_num_threads()} threads")
+    print(f"\nprecision: {'bf16' if bf16 else 'fp32'}; {torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":
