@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipelines.run_folder import RunFolder
-from pipelines.trackers import check_trackers, show
+from pipelines.trackers import check_trackers, log_picture
 from zeroseg.config import RunConfig
 from zeroseg.data.global_batch import divided
 from zeroseg.data.stream import TrainingStream
@@ -32,6 +32,20 @@ from zeroseg.training.schedule import parameter_groups
 from zeroseg.training.state import TrainingState
 from zeroseg.training.teacher import OnlineTeacher, Teacher, opened
 from zeroseg.training.tensors import student_tensors
+
+PROGRESS = {
+    "loss": ("loss", "{:.3f}"),
+    "gradient_norm": ("gradient", "{:.2g}"),
+    "learning_rate": ("rate", "{:.1e}"),
+    "segments_used": ("segments", "{:.1f}"),
+    "images_per_second": ("images/s", "{:.3g}"),
+    "data_wait": ("waiting", "{:.0%}"),
+    "mfu": ("MFU", "{:.0%}"),
+    "memory_gb": ("GB", "{:.1f}"),
+    "lost": ("lost", "{:.0f}"),
+    "skipped_steps": ("skipped", "{:.0f}"),
+}
+"""Metrics that the progress bar shows, by what names and how."""
 
 
 @dataclass
@@ -61,9 +75,9 @@ class Job:
         row = {k: v.item() for k, v in self.accelerator.reduce(values, "mean").items()}
         rates = self.rates()
         row |= {"learning_rate": rate, "skipped_steps": self.state.skipped_steps} | rates
-        self.record(step, row | self._reading())
-        shown = {"loss": f"{row['loss']:.3f}", "images_s": f"{rates['images_per_second']:.3g}"}
-        return shown | {k: f"{rates[k]:.0%}" for k in ("data_wait", "mfu") if k in rates}
+        row |= self._reading()
+        self.record(step, row)
+        return shown(row)
 
     def rates(self) -> dict[str, float]:
         """Speed since the last call."""
@@ -87,7 +101,7 @@ class Job:
             folder = self.config.output / "watch"
             folder.mkdir(exist_ok=True)
             Image.fromarray(picture).save(folder / f"{named(step)}.png")
-            show(self.accelerator, "watch", picture, step)
+            log_picture(self.accelerator, "watch", picture, step)
         self.meter.restart()
 
     def checkpoint(self, step: int) -> None:
@@ -211,3 +225,12 @@ def student_of(config: RunConfig, tensors: Mapping[str, Tensor]) -> ZeroSeg:
 def sum_of(losses: Losses) -> Tensor:
     """The loss that was differentiated."""
     return torch.stack([v for k, v in losses.items() if k != "gradient_norm"]).sum()
+
+
+def shown(row: Mapping[str, float]) -> dict[str, str]:
+    """What a progress bar has room for; losses of images and steps only where there are any."""
+    return {
+        label: form.format(row[name])
+        for name, (label, form) in PROGRESS.items()
+        if name in row and (row[name] or name not in ("lost", "skipped_steps"))
+    }

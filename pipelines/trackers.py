@@ -64,7 +64,7 @@ def begin_tracking(accelerator: Accelerator, config: RunConfig, step: int) -> No
         write_atomically(str(file), json.dumps(known, indent=2).encode())
 
 
-def show(
+def log_picture(
     accelerator: Accelerator, name: str, picture: UInt8[ndarray, "height width 3"], step: int
 ) -> None:
     """Hand a picture to the trackers that take one; on the main process."""

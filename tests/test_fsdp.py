@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor  # noqa: TID251  a part is what is 
 from training_runs import arguments, data, rows, trained
 
 from pipelines import train
-from zeroseg.config import RunConfig, read_config
+from zeroseg.config import RunConfig
 from zeroseg.training.processes import place
 
 MORE = ("--save-every", "4", "--ema-decay", "0.9", "--micro-batch", "1")
@@ -50,7 +50,7 @@ def share(arguments: list[str]) -> None:
         return job
 
     train.built = built
-    train.train(read_config(arguments))
+    train.main(arguments)
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +58,15 @@ def scenes(tmp_path_factory) -> Path:
     return data(tmp_path_factory.mktemp("scenes"))
 
 
-def online(scenes: Path, output: Path) -> list[str]:
-    """Arguments without `--embeddings FOLDER`, which is no field of the config."""
-    args = arguments(scenes, output, 6, *MORE)
-    start = args.index("--embeddings")
-    return args[:start] + args[start + 2 :]
-
-
 @pytest.fixture(scope="module")
 def shared(scenes, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("shared") / "run"
-    done(share, online(scenes, output), ranks=2)
+    done(share, arguments(scenes, output, 6, *MORE), ranks=2)
     return output
 
 
 def test_a_shared_student_learns_what_a_copied_one_does(scenes, shared, tmp_path):
-    trained(online(scenes, tmp_path), 2)
+    trained(arguments(scenes, tmp_path, 6, *MORE), 2)
     expected, found = rows(tmp_path), rows(shared)
     assert found[0]["loss"] == pytest.approx(expected[0]["loss"], rel=1e-5)
     for row, same in zip(found, expected, strict=True):
@@ -91,7 +84,7 @@ def test_it_goes_on_shared_or_copied(scenes, shared, tmp_path, still):
     output = tmp_path / "run"
     shutil.copytree(shared, output, symlinks=True)
     shutil.rmtree(output / "checkpoints/step-00000006")
-    args = online(scenes, output)
+    args = arguments(scenes, output, 6, *MORE)
     said = done(share, args, ranks=2) if still else trained(args, 2)
     assert "step-00000004" in said
     for row, same in zip(rows(output), rows(shared), strict=True):

@@ -194,7 +194,9 @@ def test_it_goes_on_with_another_number_of_processes_and_loses_no_sample(
 
 def test_an_average_that_begins_later_begins_at_the_weights(scenes, tmp_path):
     args = arguments(scenes, tmp_path, 2)
-    trained(args)
+    said = trained(args)
+    assert "segments=" in said
+    assert "skipped=" not in said
     trained([*args, "--ema-decay", "0.9", "--allow-change", "ema_decay"])
     model, average = (
         load_file(tmp_path / f"{n}/model.safetensors") for n in ("model", "model-ema")
@@ -229,6 +231,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_too_many_stop_the_run(scenes, 
     assert all(len(row["keys"]) == 4 for row in named)
     assert rows(output)[-1]["loss"] is None
     assert rows(output)[-1]["skipped_steps"] == 3
+    assert "skipped=3" in said
 
 
 def test_a_full_disk_ends_the_run_and_the_checkpoint_before_is_whole(scenes, tmp_path, small_disk):
