@@ -84,8 +84,8 @@ def scores_of(tally: Tally, task: Task) -> Scores:
         for name, of in splits_of(benchmark).items()
     }
     if "unseen_miou" in means:
-        both = torch.tensor([means["seen_miou"], means["unseen_miou"]], dtype=torch.float64)
-        means["hiou"] = float(harmonic_mean(*both))
+        split = torch.tensor([means["seen_miou"], means["unseen_miou"]], dtype=torch.float64)
+        means["hiou"] = float(harmonic_mean(*split))
     boundary = None
     if len(tally.boundary):
         both, either = torch.from_numpy(tally.boundary).sum(dim=0).T
