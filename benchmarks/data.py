@@ -30,9 +30,9 @@ from webdataset.writer import TarWriter
 from shards.build import Limits, build
 from shards.folder import folder
 from zeroseg.data.batch import Batch
-from zeroseg.data.reader import ShardReader
-from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.stream import DataConfig, TrainingStream
+from zeroseg.store.reader import ShardReader
+from zeroseg.store.shard_cache import ShardCache
 
 SIDE, BATCH = 224, 32
 CROP = transforms.Compose(

@@ -22,8 +22,6 @@ from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
 from configs.quickstart import teacher as TEACHER
-from pipelines.examination import Examination
-from pipelines.job import accelerator_for
 from pipelines.quickstart import (
     READOUTS,
     QuickstartConfig,
@@ -32,6 +30,8 @@ from pipelines.quickstart import (
     write_data,
     write_embeddings,
 )
+from pipelines.run.job import accelerator_for
+from pipelines.scoring.scenes import ScenesEvaluation
 from zeroseg.config import RunConfig
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.models.clip import CLIP
@@ -132,14 +132,14 @@ def variants(config: AblateConfig) -> dict[str, RunConfig]:
     return table
 
 
-def run_one(config: RunConfig, examination: Examination) -> dict[str, float]:
+def run_one(config: RunConfig, evaluation: ScenesEvaluation) -> dict[str, float]:
     """Train one variant and score it on the validation split."""
     model = trained(config)
-    row = health(model, examination.validation)
+    row = health(model, evaluation.validation)
     for readout in READOUTS:
         if readout == "segments" or config.model.patch_embeddings:
             row[readout] = (
-                100 * examination.scores(Student(model, readout, None), examination.validation).miou
+                100 * evaluation.scores(Student(model, readout, None), evaluation.validation).miou
             )
     return row
 
@@ -150,7 +150,7 @@ def ablate(config: AblateConfig) -> str:
     accelerator = accelerator_for(DEFAULT)
     embeddings = write_embeddings(shards, TEACHER)
     clip = CLIP(TEACHER.clip, accelerator.device)
-    examination = Examination(shards, clip, DEFAULT.model.patch_size, accelerator)
+    evaluation = ScenesEvaluation(shards, clip, DEFAULT.model.patch_size, accelerator)
     table = variants(config)
     chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]
     jobs = [(n, s) for s in config.seeds for n in chosen]
@@ -161,7 +161,7 @@ def ablate(config: AblateConfig) -> str:
             continue
         teacher = dataclasses.replace(embeddings, grids=table[name].teacher.grids)
         run = dataclasses.replace(table[name], teacher=teacher, seed=seed, output=folder)
-        row = run_one(run, examination)
+        row = run_one(run, evaluation)
         record.write_text(json.dumps({"variant": name, "seed": seed} | row))
     return summary(config.output, list(table))
 

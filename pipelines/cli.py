@@ -16,7 +16,7 @@ COMMANDS = {
     "train": ("pipelines.train", "train a student from a config"),
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
     "segment": ("pipelines.segment", "segment your picture with your words"),
-    "report": ("pipelines.report", "one HTML page of runs: curves, scores, pictures"),
+    "report": ("pipelines.report.page", "one HTML page of runs: curves, scores, pictures"),
     "ablate": ("pipelines.ablate", "train and score the variants of docs/ablations.md"),
 }
 

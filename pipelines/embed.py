@@ -28,15 +28,15 @@ from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
 from zeroseg.data.embedding_index import write_index
 from zeroseg.data.embeddings import NAME, Storage, TeacherRecord, bytes_per_image
-from zeroseg.data.manifest import Manifest, ShardRecord
-from zeroseg.data.set_writer import LEFT_OUT, begin, finish
-from zeroseg.data.shard_cache import ShardCache, is_local
-from zeroseg.data.shard_set import ShardSet, open_set
-from zeroseg.data.storage import exists, join, read_bytes, write_atomically
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.training.embedding import ShardEmbedder, shares
-from zeroseg.training.processes import place
+from zeroseg.store.manifest import Manifest, ShardRecord
+from zeroseg.store.set_writer import LEFT_OUT, begin, finish
+from zeroseg.store.shard_cache import ShardCache, is_local
+from zeroseg.store.shard_set import ShardSet, open_set
+from zeroseg.store.storage import exists, join, read_bytes, write_atomically
+from zeroseg.training.processes import process_state
+from zeroseg.training.shard_embedder import ShardEmbedder, shares
 from zeroseg.training.teacher import OnlineTeacher, ViewEncoder
 
 
@@ -79,7 +79,7 @@ def embed(config: EmbedConfig) -> Manifest | None:
 
     Raises InputError for anything wrong with the input, before any image is embedded.
     """
-    state = place()
+    state = process_state()
     embedder = _embedder(config, torch.device(state.device or "cpu"))
     fingerprint = _fingerprint(embedder)
     if not config.dry_run:

@@ -21,21 +21,21 @@ from typing import Annotated, Any
 import tyro
 from accelerate import Accelerator
 
-from pipelines.counting import counted
-from pipelines.result_files import print_scores, result_path, write_examples, write_result
-from pipelines.run_folder import code
-from pipelines.subjects import Subject, subject_of
-from zeroseg.data.benchmarks import Benchmark, benchmark_named
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet, open_set
-from zeroseg.data.storage import remove
+from pipelines.run.folder import code
+from pipelines.scoring.counting import counted
+from pipelines.scoring.result_files import print_scores, result_path, write_examples, write_result
+from pipelines.scoring.subjects import Subject, subject_of
+from zeroseg.datasets.benchmarks import Benchmark, benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol, protocol_named
 from zeroseg.evaluation.results import curve, fingerprint, result_of
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task, task_for, wording
 from zeroseg.models.zeroseg import Readout
-from zeroseg.training.processes import joined
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet, open_set
+from zeroseg.store.storage import remove
+from zeroseg.training.processes import make_accelerator
 
 SWEEP = (*(i / 100 for i in range(100)), 0.995, 0.999, 0.9999, 1.0)
 """Background thresholds of the curve; finer at the end, where a softmax of scale 100 saturates."""
@@ -153,7 +153,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         raise InputError("--held-out names shards of --shards: choose a threshold on other data")
     stated = SWEEP[0] if held_out else config.protocol.background_threshold
     wording(benchmark, config.protocol, stated)
-    accelerator = joined("no")
+    accelerator = make_accelerator("no")
     options = {"register": config.register, "mean": config.mean, "std": config.std}
     subject = subject_of(config.model, config.readout, accelerator.device, options)
     check_window(config.protocol, subject.segmenter(None).multiple)

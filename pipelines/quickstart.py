@@ -25,16 +25,16 @@ from tqdm import tqdm
 from configs.quickstart import config as STUDENT
 from configs.quickstart import teacher as TEACHER
 from pipelines.embed import EmbedConfig, embed
-from pipelines.examination import Examination
-from pipelines.job import accelerator_for
-from pipelines.report import report
-from pipelines.report_table import markdown
+from pipelines.report.page import report
+from pipelines.report.table import markdown
+from pipelines.run.job import accelerator_for
+from pipelines.scoring.scenes import ScenesEvaluation
 from pipelines.train import train
 from shards import scenes
 from shards.build import Limits, build
 from zeroseg.config import RunConfig
 from zeroseg.data.batch import Batch
-from zeroseg.data.benchmarks import SCENES
+from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.protocols import protocol_named
 from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student, clip_segmenter
@@ -161,7 +161,7 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     teacher = write_embeddings(shards, TEACHER)
     models = {s: trained(student_config(config, teacher, s)) for s in config.seeds}
     clip = CLIP(TEACHER.clip, accelerator.device)
-    examination = Examination(shards, clip, STUDENT.model.patch_size, accelerator)
+    evaluation = ScenesEvaluation(shards, clip, STUDENT.model.patch_size, accelerator)
     set_seed(config.seeds[0])
     others = baselines(clip, ZeroSeg(STUDENT.model).eval())
     folders = {seed: config.output / f"student-{seed}" for seed in models}
@@ -174,11 +174,11 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     rows: dict[str, list[dict[str, float]]] = {}
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
         shown = SHOWN if name == "student, combined" else 0
-        rows.setdefault(name, []).append(examination.write(name, segmenter, run, shown))
+        rows.setdefault(name, []).append(evaluation.write(name, segmenter, run, shown))
     page = report(
         [*folders.values(), config.output / "without-training"], config.output / "report.html"
     )
-    grouping = [health(m, examination.test) for m in models.values()]
+    grouping = [health(m, evaluation.test) for m in models.values()]
     summary = summarised(rows)
     (config.output / "scores.md").write_text(summary + "\n")
     print(

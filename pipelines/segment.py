@@ -17,8 +17,8 @@ import tyro
 from accelerate import Accelerator
 from PIL import Image
 
-from zeroseg.data.benchmarks import Benchmark
 from zeroseg.data.images import decode_image, resized
+from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import label_maps
 from zeroseg.evaluation.pictures import overlay, palette, with_legend

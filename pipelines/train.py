@@ -19,14 +19,14 @@ from torch.profiler import profile, schedule
 from tqdm import tqdm
 
 from pipelines.cli import main as command
-from pipelines.job import Job, accelerator_for, built, student_of
-from pipelines.rehearsal import rehearse
-from pipelines.trackers import begin_tracking
+from pipelines.run.dry_run import dry_run
+from pipelines.run.job import Job, accelerator_for, build_job, student_of
+from pipelines.run.trackers import begin_tracking
 from zeroseg.config import RunConfig, read_config
 from zeroseg.models import save
 from zeroseg.training.checkpoints import read
 from zeroseg.training.preemption import STOPPED, Preemption
-from zeroseg.training.processes import told_by_main
+from zeroseg.training.processes import broadcast_from_main
 from zeroseg.training.schedule import learning_rate
 from zeroseg.training.teacher import CachedTeacher
 from zeroseg.training.tensors import student_tensors
@@ -40,7 +40,7 @@ def train(config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool
     before training, and SystemExit(75) when it was asked to stop and has saved its place.
     """
     accelerator = accelerator_for(config)
-    job = built(config, accelerator)
+    job = build_job(config, accelerator)
     try:
         step = begin(job, allow_change)
         with (
@@ -64,7 +64,7 @@ def train(config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool
 def begin(job: Job, allow_change: Sequence[str] = ()) -> int:
     """Open the run folder and return the step to start from, with all state as it was then."""
     accelerator, config = job.accelerator, job.config
-    newest = told_by_main(accelerator, lambda: job.folder.begin(allow_change))
+    newest = broadcast_from_main(accelerator, lambda: job.folder.begin(allow_change))
     step = 0
     if newest is None:
         # Everything was built alike on every process; from here on masks and noise differ by rank.
@@ -91,7 +91,7 @@ def _steps(job: Job, step: int, preemption: Preemption, profiler: profile | None
         rate = learning_rate(
             step, peak=config.learning_rate, warmup=config.warmup, total=config.steps
         )
-        losses = job.updates(batch, step, rate)
+        losses = job.optimization(batch, step, rate)
         step += 1
         bar.update()
         if profiler is not None:
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str]) -> None:
         cached = CachedTeacher(path=own.embeddings, clip=teacher.clip, grids=teacher.grids)
         config = dataclasses.replace(config, teacher=cached)
     if own.dry_run:
-        rehearse(config)
+        dry_run(config)
     else:
         train(config, allow_change=own.allow_change, profiled=own.profile)
 

@@ -24,7 +24,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, resized_crop
 from tqdm import tqdm
 
 from shards import scenes
-from zeroseg.data.benchmarks import SCENES
+from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.training.schedule import learning_rate
 
 FOLDER = Path(__file__).parents[1] / "zeroseg/models/scenes_teacher"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shards.labelled import locate, paired, png_ids, read_pair
 from shards.sample import Source
-from zeroseg.data.benchmarks import ADE150, IGNORE
+from zeroseg.datasets.benchmarks import ADE150, IGNORE
 
 ARCHIVE = "ADEChallengeData2016.zip"
 IDS = {0: IGNORE} | {i: i - 1 for i in range(1, 151)}

@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
-from zeroseg.data.storage import opened
+from zeroseg.store.storage import opened
 
 
 def tar_members(url: str, suffixes: Collection[str]) -> Iterator[tuple[str, bytes]]:

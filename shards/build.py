@@ -22,10 +22,10 @@ from webdataset.writer import TarWriter
 from shards.duplicates import refuse_duplicates
 from shards.parallel import count_image, in_parallel
 from shards.sample import BadSample, Sample, Source
-from zeroseg.data.manifest import Manifest, ShardRecord
-from zeroseg.data.set_writer import begin, finish, place, record_path
-from zeroseg.data.storage import exists, read_bytes, write_atomically
 from zeroseg.errors import InputError
+from zeroseg.store.manifest import Manifest, ShardRecord
+from zeroseg.store.set_writer import begin, finish, publish, record_path
+from zeroseg.store.storage import exists, read_bytes, write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def do(job: Job) -> None:
             name = f"shard-{job.number:06d}{suffix}.tar"
             path = Path(folder, name)
             first = _write_shard(first, samples, path, job.limits)
-            shards.append(place(path, job.destination))
+            shards.append(publish(path, job.destination))
             path.unlink()
     record = {"shards": [dataclasses.asdict(s) for s in shards], "left_out": left_out}
     write_atomically(job.record, json.dumps(record).encode())

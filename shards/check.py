@@ -17,11 +17,11 @@ from shards.parallel import in_parallel
 from shards.sample import BadSample, Sample, Source
 from shards.verify_sample import Cause, right_sample
 from shards.verify_shard import Finding, NamedShard, ShardReport, verify_shard
-from zeroseg.data.manifest import NAME, Manifest, read_manifest
-from zeroseg.data.set_writer import LEFT_OUT
-from zeroseg.data.shard_cache import is_local
-from zeroseg.data.storage import join
 from zeroseg.errors import InputError
+from zeroseg.store.manifest import NAME, Manifest, read_manifest
+from zeroseg.store.set_writer import LEFT_OUT
+from zeroseg.store.shard_cache import is_local
+from zeroseg.store.storage import join
 
 SHOWN = 5
 """Findings of one cause that are told; the rest are counted."""
@@ -122,11 +122,11 @@ def _folder(url: str) -> str:
 def _refuse(destination: str, named: Sequence[NamedShard]) -> None:
     """Raises InputError when a repaired set would be written over what it is made of."""
 
-    def place(folder: str) -> str | Path:
+    def publish(folder: str) -> str | Path:
         path = folder.removeprefix("file://") or "."
         return Path(path).resolve() if is_local(path) else path.rstrip("/")
 
-    if place(destination) in {place(_folder(shard.url)) for shard in named}:
+    if publish(destination) in {publish(_folder(shard.url)) for shard in named}:
         raise InputError(f"--repair {destination} is where the shards are: choose another folder")
     if len({shard.classes for shard in named}) > 1:
         raise InputError("the shards have label maps of different classes: repair each set alone")

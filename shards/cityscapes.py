@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shards.labelled import locate, paired, png_ids, read_pair
 from shards.sample import Source
-from zeroseg.data.benchmarks import CITYSCAPES19, IGNORE
+from zeroseg.datasets.benchmarks import CITYSCAPES19, IGNORE
 
 SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """Ids of the scored classes, in the order of their labels."""

@@ -18,7 +18,7 @@ from numpy import ndarray
 from shards.folder import SUFFIXES
 from shards.labelled import named, need, need_package, paired, png_ids, read_pair
 from shards.sample import BadSample, Sample, Source, encoded, image_size, key_of
-from zeroseg.data.benchmarks import COCO_OBJECT, COCO_STUFF171, IGNORE
+from zeroseg.datasets.benchmarks import COCO_OBJECT, COCO_STUFF171, IGNORE
 from zeroseg.errors import InputError
 
 ABSENT = {12: "street sign", 26: "hat", 29: "shoe", 30: "eye glasses", 45: "plate"}

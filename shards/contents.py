@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.tar_index import Span, TarIndex, split_name
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.tar_index import Span, TarIndex, split_name
 
 
 class StoredSample(NamedTuple):

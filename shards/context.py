@@ -18,7 +18,7 @@ from numpy import ndarray
 from shards.labelled import Pair, locate, names_in, need, need_package, png_ids, read_pair
 from shards.sample import Source, key_of
 from shards.voc import voc_folder
-from zeroseg.data.benchmarks import CONTEXT59, CONTEXT60, IGNORE
+from zeroseg.datasets.benchmarks import CONTEXT59, CONTEXT60, IGNORE
 from zeroseg.errors import InputError
 
 ARCHIVE = "VOCtrainval_03-May-2010.tar"

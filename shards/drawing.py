@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from numpy.random import Generator
 
-from zeroseg.data.benchmarks import SCENES
+from zeroseg.datasets.benchmarks import SCENES
 
 Plane = Float[ndarray, "height width"]
 Mask = Bool[ndarray, "height width"]

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import UInt64
 from numpy import ndarray
 
-from zeroseg.data.storage import join, read_bytes
-from zeroseg.data.tar_index import parsed_index
 from zeroseg.errors import InputError
+from zeroseg.store.storage import join, read_bytes
+from zeroseg.store.tar_index import parsed_index
 
 
 def refuse_duplicates(destination: str, shards: Sequence[str]) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from shards.sample import BadSample, Sample, Source, image_size, key_of
-from zeroseg.data.storage import join, listed, read_bytes
 from zeroseg.errors import InputError
+from zeroseg.store.storage import join, listed, read_bytes
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 """Of picture files, in lower case; either case is found."""

@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from shards.archive import tar_members
 from shards.folder import SUFFIXES, checked, distinct_keys, read_picture
 from shards.sample import BadSample, Sample, Source, key_of
-from zeroseg.data.storage import exists, join, listed
 from zeroseg.errors import InputError
+from zeroseg.store.storage import exists, join, listed
 
 FOLDERS = ("{split}", "ILSVRC/Data/CLS-LOC/{split}", "Data/CLS-LOC/{split}")
 """Where a split may be below the source; the second is the layout of the CLS-LOC archive."""

@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 from shards.archive import tar_members
 from shards.folder import checked, distinct_keys
 from shards.sample import BadSample, Sample, Source, key_of
-from zeroseg.data.storage import exists, join, listed, read_bytes
 from zeroseg.errors import InputError
+from zeroseg.store.storage import exists, join, listed, read_bytes
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from shards.duplicates import refuse_duplicates
-from zeroseg.data.manifest import NAME, Manifest, ShardRecord, manifest_text
-from zeroseg.data.storage import write_atomically
-from zeroseg.data.tar_index import image_extension, index_path, index_text, scan
 from zeroseg.errors import InputError
+from zeroseg.store.manifest import NAME, Manifest, ShardRecord, manifest_text
+from zeroseg.store.storage import write_atomically
+from zeroseg.store.tar_index import image_extension, index_path, index_text, scan
 
 
 def index(folder: Path) -> None:

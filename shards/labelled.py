@@ -18,8 +18,8 @@ from PIL import Image
 
 from shards.folder import distinct_keys
 from shards.sample import BadSample, Sample, encoded, error_text, image_size, key_of
-from zeroseg.data.storage import listed
 from zeroseg.errors import InputError
+from zeroseg.store.storage import listed
 
 
 @dataclass(frozen=True)

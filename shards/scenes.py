@@ -18,7 +18,7 @@ from numpy.random import Generator
 
 from shards.drawing import draw_object, pixel_grid, stuff_texture
 from shards.sample import Sample, Source, encoded
-from zeroseg.data.benchmarks import SCENES, SCENES_OBJECTS
+from zeroseg.datasets.benchmarks import SCENES, SCENES_OBJECTS
 from zeroseg.errors import InputError
 
 SIZE = 112

@@ -10,17 +10,17 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from shards.sample import encoded, error_text
-from zeroseg.data.batch import LABELS
-from zeroseg.data.benchmarks import IGNORE
 from zeroseg.data.images import decode_image, decode_labels
-from zeroseg.data.manifest import read_manifest
-from zeroseg.data.reader import RawSample, ShardReader
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet, open_set
-from zeroseg.data.storage import write_atomically
-from zeroseg.data.tar_index import image_extension
+from zeroseg.data.samples import LABELS
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.errors import InputError
 from zeroseg.evaluation.pictures import overlay, with_legend
+from zeroseg.store.manifest import read_manifest
+from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet, open_set
+from zeroseg.store.storage import write_atomically
+from zeroseg.store.tar_index import image_extension
 
 SIDE, GAP, LINE = 160, 8, 16
 """Pixels: of a thumbnail's longer side, between tiles, of a line of text."""

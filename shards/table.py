@@ -11,8 +11,8 @@ from typing import Any
 
 from shards.folder import checked, distinct_keys
 from shards.sample import BadSample, Sample, Source, key_of
-from zeroseg.data.storage import is_file, join, listed, opened
 from zeroseg.errors import InputError
+from zeroseg.store.storage import is_file, join, listed, opened
 
 ROWS_AT_A_TIME = 64
 """Held in memory together; a row group may hold a whole file."""

@@ -14,10 +14,10 @@ from PIL import Image
 
 from shards.contents import StoredSample, size_of
 from shards.sample import Sample, error_text
-from zeroseg.data.batch import LABELS
-from zeroseg.data.benchmarks import IGNORE
 from zeroseg.data.images import decode_image, decode_labels
-from zeroseg.data.tar_index import Span, image_extension
+from zeroseg.data.samples import LABELS
+from zeroseg.datasets.benchmarks import IGNORE
+from zeroseg.store.tar_index import Span, image_extension
 
 FACTS = "json"
 """Extension of the member in which a builder says what the image is."""

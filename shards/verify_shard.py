@@ -13,8 +13,8 @@ from numpy import ndarray
 from shards.contents import Contents, contents, opened_shard, size_of
 from shards.parallel import count_image
 from shards.verify_sample import Cause, SampleError, verify_sample
-from zeroseg.data.manifest import ShardRecord
-from zeroseg.data.tar_index import index_path, parsed_index
+from zeroseg.store.manifest import ShardRecord
+from zeroseg.store.tar_index import index_path, parsed_index
 
 
 class Finding(NamedTuple):

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from shards.labelled import Pair, locate, names_in, need_package, png_ids, read_pair
 from shards.sample import BadSample, Sample, Source, key_of
-from zeroseg.data.benchmarks import IGNORE, VOC21
+from zeroseg.datasets.benchmarks import IGNORE, VOC21
 from zeroseg.errors import InputError
 
 ARCHIVE = "VOCtrainval_11-May-2012.tar"

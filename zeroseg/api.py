@@ -1,9 +1,9 @@
 """The names that `import zeroseg` gives."""
 
 from zeroseg.config import RunConfig
-from zeroseg.data.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig
+from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate, label_maps
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, protocol_named

@@ -1,22 +1,12 @@
 """What a step reads: images of one size, and the samples that could not be had."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-
-from zeroseg.data.images import decode_image
-from zeroseg.data.reader import RawSample, ShardReader, UnreadableShard
-from zeroseg.data.tar_index import image_extension
-from zeroseg.errors import InputError
-
-Decoded = TypeVar("Decoded")
-
-LABELS = "png"
-"""Extension of label maps."""
 
 
 class Lost(NamedTuple):
@@ -90,54 +80,3 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: change(v) for k, v in values.items() if isinstance(v, Tensor)})
-
-
-Decode = Callable[[RawSample], dict[str, Tensor]]
-"""One sample's part of every tensor of a batch, by the batch's own names."""
-
-
-def image_of(sample: RawSample) -> UInt8[Tensor, "3 height width"]:
-    """Decode a sample's image. Raises ValueError when it has none, or what its decoder raises."""
-    return decode_image(image_bytes(sample))
-
-
-def image_bytes(sample: RawSample) -> bytes:
-    """The file of a sample's image. Raises ValueError when it has none."""
-    extension = image_extension(sample.members)
-    if extension is None:
-        raise ValueError(f"no image among its members {sorted(sample.members)}")
-    return sample.members[extension]
-
-
-def load_batch(reader: ShardReader, samples: Iterable[tuple[int, int]], decode: Decode) -> Batch:
-    """Read and decode samples of one size; what cannot be had is in `lost`.
-
-    Raises InputError where that is what decoding raises: it is meant to stop the run.
-    """
-    decoded, lost = read_samples(reader, samples, decode)
-    names = decoded[0][1].keys() if decoded else ()
-    tensors = {name: torch.stack([parts[name] for _, parts in decoded]) for name in names}
-    nothing = {} if decoded else {"images": torch.empty(0, 3, 0, 0, dtype=torch.uint8)}
-    return Batch(tuple(key for key, _ in decoded), lost=tuple(lost), **tensors | nothing)
-
-
-def read_samples(
-    reader: ShardReader,
-    samples: Iterable[tuple[int, int]],
-    decode: Callable[[RawSample], Decoded],
-) -> tuple[list[tuple[str, Decoded]], list[Lost]]:
-    """Keys and what decoding makes of each sample; and the samples that could not be had."""
-    decoded, lost = [], []
-    for shard, number in samples:
-        key = ""
-        try:
-            key = reader.key(shard, number)
-            decoded.append((key, decode(reader.read(shard, number))))
-        except UnreadableShard as error:
-            lost.append(Lost(reader.shards.urls[shard], "", "unreadable shard", str(error)))
-        except InputError:
-            raise
-        except Exception as error:  # any picture library's error; the sample is counted and named
-            cause = type(error).__name__
-            lost.append(Lost(reader.shards.urls[shard], key, cause, str(error)))
-    return decoded, lost

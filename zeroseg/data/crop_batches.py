@@ -10,12 +10,13 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from zeroseg.data.batch import Lost, image_bytes, image_of, read_samples
+from zeroseg.data.batch import Lost
 from zeroseg.data.crops import Crop, Crops, cut
 from zeroseg.data.loader import AtWork
-from zeroseg.data.reader import RawSample, ShardReader
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet
+from zeroseg.data.samples import image_bytes, image_of, read_samples
+from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet
 
 
 class CropBatch(NamedTuple):

@@ -9,10 +9,10 @@ import faiss
 import numpy as np
 
 from zeroseg.data.embeddings import TeacherRecord
-from zeroseg.data.reader import ShardReader
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet
-from zeroseg.data.storage import join, write_atomically
+from zeroseg.store.reader import ShardReader
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet
+from zeroseg.store.storage import join, write_atomically
 
 INDEX = "index.faiss"
 KEYS = "index-keys.txt"

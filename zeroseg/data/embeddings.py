@@ -20,13 +20,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zeroseg.data.batch import image_bytes
 from zeroseg.data.crops import Crop, Crops
-from zeroseg.data.reader import RawSample, ShardReader, UnreadableShard
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet, open_set
-from zeroseg.data.storage import exists, join, read_bytes
+from zeroseg.data.samples import image_bytes
 from zeroseg.errors import InputError
+from zeroseg.store.reader import RawSample, ShardReader, UnreadableShard
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet, open_set
+from zeroseg.store.storage import exists, join, read_bytes
 
 NAME = "embeddings.json"
 Storage = Literal["float16", "int8"]

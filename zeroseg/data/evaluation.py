@@ -7,11 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from zeroseg.data.batch import LABELS, Batch, image_of, load_batch
+from zeroseg.data.batch import Batch
 from zeroseg.data.images import decode_labels, resized
-from zeroseg.data.reader import RawSample, ShardReader
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet
+from zeroseg.data.samples import LABELS, image_of, load_batch
+from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet
 
 Resize = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's (height, width) to those it is scored at."""
@@ -44,7 +45,7 @@ def evaluation_batches(
     singles = (load_batch(reader, [sample], decode) for sample in mine)
     for _, same in itertools.groupby(singles, key=_kind):
         while group := list(itertools.islice(same, batch_size)):
-            yield _joined(group)
+            yield _concatenate(group)
     reader.close()
 
 
@@ -71,7 +72,7 @@ def _kind(batch: Batch) -> tuple[torch.Size, torch.Size | None]:
     return batch.images.shape, None if batch.labels is None else batch.labels.shape
 
 
-def _joined(group: list[Batch]) -> Batch:
+def _concatenate(group: list[Batch]) -> Batch:
     labels = [b.labels for b in group if b.labels is not None]
     return Batch(
         tuple(key for b in group for key in b.keys),

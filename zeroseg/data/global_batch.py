@@ -5,7 +5,7 @@ import itertools
 from zeroseg.errors import InputError
 
 
-def divided(images: int, processes: int, most: int = 0) -> tuple[int, int]:
+def divide_batch(images: int, processes: int, most: int = 0) -> tuple[int, int]:
     """Images of each process in a step of `images` in all, and in how many equal passes it takes them.
 
     A pass has at most `most` images, 0 for no limit, and more than a quarter of it, so that an

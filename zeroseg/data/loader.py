@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from zeroseg.data.reader import RawSample
 from zeroseg.errors import InputError
+from zeroseg.store.reader import RawSample
 
 Item = TypeVar("Item")
 Decoded = TypeVar("Decoded")
@@ -39,7 +39,7 @@ class AtWork:
         return "; ".join(f"worker {i}: {text}" for i, text in enumerate(texts))
 
 
-def loaded(dataset: Dataset[Item], workers: int, at_work: AtWork) -> Iterator[Item]:
+def load_in_workers(dataset: Dataset[Item], workers: int, at_work: AtWork) -> Iterator[Item]:
     """What a dataset yields, in its order, read by this process or by others beside it.
 
     Raises RuntimeError naming what each was at when one dies, and any InputError as it is.

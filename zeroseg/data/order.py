@@ -1,7 +1,7 @@
 """Order: which sample comes when, a function of seed and epoch alone, and who reads it.
 
 An epoch is one line of positions: its shards in a permuted order, then the samples shuffled within
-blocks of neighbouring positions. Processes take equal, contiguous lanes of that line, so that each
+blocks of neighbouring positions. Processes take equal, contiguous ranks of that line, so that each
 touches few shards. Nothing here reads a file.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 
 Interval = tuple[int, int]
 """Positions from the first up to, not including, the second."""
-Reading = tuple[int, int]
-"""How a part of an epoch was read: number of lanes, and samples taken from each."""
+Consumed = tuple[int, int]
+"""How a part of an epoch was read: number of ranks, and samples taken from each."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class EpochOrder:
         """(shard, sample in it) at each position from `start` to `stop`."""
         return [self._at(p) for p in self._shuffled(start, stop)]
 
-    def following(self, position: int, lane: Sequence[Interval]) -> int | None:
-        """The shard that a lane comes to after those that are read around a position; None after
+    def following(self, position: int, rank_share: Sequence[Interval]) -> int | None:
+        """The shard that a rank_share comes to after those that are read around a position; None after
         the last."""
         size = max(1, self.block)
         last = min((position // size + 1) * size, len(self)) - 1
         end = self._ends[bisect.bisect_right(self._ends, last)]
-        ahead = (p for a, b in lane if b > end for p in self._shuffled(max(a, end), b))
+        ahead = (p for a, b in rank_share if b > end for p in self._shuffled(max(a, end), b))
         start = next((p for p in ahead if p >= end), None)
         return None if start is None else self._at(start)[0]
 
@@ -81,21 +81,21 @@ class EpochOrder:
         return shard, position - (self._ends[place] - self.counts[shard])
 
 
-def remaining(total: int, readings: Sequence[Reading]) -> list[Interval]:
+def remaining(total: int, consumed: Sequence[Consumed]) -> list[Interval]:
     """What is left of an epoch after it was read in each of these ways, one after the other."""
     left = [(0, total)]
-    for lanes, taken in readings:
+    for ranks, taken in consumed:
         left = [
             piece
-            for lane in range(lanes)
-            for piece in cut(left, *_bounds(left, lane, lanes, skip=taken))
+            for rank_share in range(ranks)
+            for piece in cut(left, *_bounds(left, rank_share, ranks, skip=taken))
         ]
     return left
 
 
-def lane(left: Sequence[Interval], rank: int, lanes: int) -> list[Interval]:
+def rank_share(left: Sequence[Interval], rank: int, ranks: int) -> list[Interval]:
     """One reader's part of what is left; all parts are equal to one sample."""
-    return cut(left, *_bounds(left, rank, lanes))
+    return cut(left, *_bounds(left, rank, ranks))
 
 
 def cut(intervals: Sequence[Interval], start: int, stop: int) -> list[Interval]:
@@ -114,7 +114,7 @@ def measure(intervals: Sequence[Interval]) -> int:
     return sum(b - a for a, b in intervals)
 
 
-def _bounds(left: Sequence[Interval], rank: int, lanes: int, skip: int = 0) -> tuple[int, int]:
+def _bounds(left: Sequence[Interval], rank: int, ranks: int, skip: int = 0) -> tuple[int, int]:
     total = measure(left)
-    start, stop = total * rank // lanes, total * (rank + 1) // lanes
+    start, stop = total * rank // ranks, total * (rank + 1) // ranks
     return min(start + skip, stop), stop

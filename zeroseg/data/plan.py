@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zeroseg.data.order import EpochOrder, Reading, cut, lane, measure, remaining
+from zeroseg.data.order import Consumed, EpochOrder, cut, measure, rank_share, remaining
 from zeroseg.errors import InputError
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Between two steps of a job: everything before it was read, nothing after."""
 
     epoch: int = 0
-    readings: tuple[Reading, ...] = ()
+    consumed: tuple[Consumed, ...] = ()
     """How the part of this epoch that was read was read; an entry for each change of the number
     of processes."""
     left_out: int = 0
@@ -29,10 +29,10 @@ class Place:
         return dataclasses.asdict(self)
 
     @staticmethod
-    def from_state(state: Mapping[str, Any]) -> "Place":
+    def from_state(state: Mapping[str, Any]) -> "Position":
         """The reverse."""
-        readings = tuple((int(lanes), int(taken)) for lanes, taken in state["readings"])
-        return Place(int(state["epoch"]), readings, int(state["left_out"]))
+        consumed = tuple((int(ranks), int(taken)) for ranks, taken in state["consumed"])
+        return Position(int(state["epoch"]), consumed, int(state["left_out"]))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PlannedBatch:
     epoch: int
     samples: list[tuple[int, int]]
     spare: list[tuple[int, int]]
-    """Stand in when none of the samples can be read; as many, in the same lane where it goes on."""
+    """Stand in when none of the samples can be read; as many, in the same rank_share where it goes on."""
     following: int | None
     """The shard that comes after those of these samples, to be fetched meanwhile."""
 
@@ -51,7 +51,7 @@ class PlannedBatch:
 class Plan:
     """The batches of every process, as a function of these values alone.
 
-    An epoch ends when the lanes cannot all fill a batch: fewer than processes x batch size samples
+    An epoch ends when the ranks cannot all fill a batch: fewer than processes x batch size samples
     are left out, others in every epoch. Raises InputError when a whole epoch fills no batch.
     """
 
@@ -59,16 +59,16 @@ class Plan:
     weights: tuple[float, ...]
     block: int
     seed: int
-    lanes: int
+    ranks: int
     """Processes."""
     batch_size: int
     """Of one process."""
 
     def __post_init__(self) -> None:
-        if len(self.order(0)) < self.lanes * self.batch_size:
+        if len(self.order(0)) < self.ranks * self.batch_size:
             raise InputError(
                 f"{len(self.order(0))} images do not fill one batch of {self.batch_size} for each of "
-                f"{self.lanes} processes: lower --data.batch-size"
+                f"{self.ranks} processes: lower --data.batch-size"
             )
 
     def order(self, epoch: int) -> EpochOrder:
@@ -76,43 +76,43 @@ class Plan:
         return EpochOrder(self.counts, self.weights, self.block, self.seed, epoch)
 
     def batches(
-        self, place: Place, rank: int, first: int = 0, stride: int = 1
+        self, position: Position, rank: int, first: int = 0, stride: int = 1
     ) -> Iterator[PlannedBatch]:
         """Every `stride`-th batch of a process from `place` on, beginning with the `first`; endless."""
         step = first
         while True:
-            order, part = self.order(place.epoch), self._part(place)
-            mine = lane(part.left, rank, self.lanes)
+            order, part = self.order(position.epoch), self._part(position)
+            mine = rank_share(part.left, rank, self.ranks)
             while step < part.steps:
                 at = part.taken + step * self.batch_size
                 yield self._batch(order, mine, at)
                 step += stride
             step -= part.steps
-            place = self._next_epoch(place, part)
+            position = self._next_epoch(position, part)
 
-    def after(self, place: Place, steps: int) -> Place:
+    def after(self, position: Position, steps: int) -> Position:
         """Where a job is that made `steps` more steps from `place`."""
-        while steps >= (part := self._part(place)).steps:
+        while steps >= (part := self._part(position)).steps:
             steps -= part.steps
-            place = self._next_epoch(place, part)
+            position = self._next_epoch(position, part)
         if not steps:
-            return place
-        part = self._part(place)
-        reading = (self.lanes, part.taken + steps * self.batch_size)
-        return dataclasses.replace(place, readings=(*part.earlier, reading))
+            return position
+        part = self._part(position)
+        reading = (self.ranks, part.taken + steps * self.batch_size)
+        return dataclasses.replace(position, consumed=(*part.earlier, reading))
 
-    def _part(self, place: Place) -> "_Part":
-        earlier, taken = place.readings, 0
-        if earlier and earlier[-1][0] == self.lanes:
+    def _part(self, position: Position) -> "_Part":
+        earlier, taken = position.consumed, 0
+        if earlier and earlier[-1][0] == self.ranks:
             *others, (_, taken) = earlier
             earlier = tuple(others)
-        left = remaining(len(self.order(place.epoch)), earlier)
-        shortest = measure(left) // self.lanes
+        left = remaining(len(self.order(position.epoch)), earlier)
+        shortest = measure(left) // self.ranks
         return _Part(earlier, taken, left, max(0, (shortest - taken) // self.batch_size))
 
-    def _next_epoch(self, place: Place, part: "_Part") -> Place:
-        read = self.lanes * (part.taken + part.steps * self.batch_size)
-        return Place(place.epoch + 1, (), place.left_out + measure(part.left) - read)
+    def _next_epoch(self, position: Position, part: "_Part") -> Position:
+        read = self.ranks * (part.taken + part.steps * self.batch_size)
+        return Position(position.epoch + 1, (), position.left_out + measure(part.left) - read)
 
     def _batch(self, order: EpochOrder, mine: list[tuple[int, int]], at: int) -> PlannedBatch:
         size = self.batch_size
@@ -124,9 +124,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Part:
-    """How the rest of an epoch is read: lanes over `left`, of which `taken` are gone already."""
+    """How the rest of an epoch is read: ranks over `left`, of which `taken` are gone already."""
 
-    earlier: tuple[Reading, ...]
+    earlier: tuple[Consumed, ...]
     taken: int
     left: list[tuple[int, int]]
     steps: int

@@ -15,16 +15,17 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from zeroseg.data.batch import Batch, image_of, load_batch
+from zeroseg.data.batch import Batch
 from zeroseg.data.crops import Crops, cut
 from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
-from zeroseg.data.global_batch import divided
-from zeroseg.data.loader import AtWork, loaded
-from zeroseg.data.plan import Place, Plan
-from zeroseg.data.reader import RawSample, ShardReader
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet, open_set
+from zeroseg.data.global_batch import divide_batch
+from zeroseg.data.loader import AtWork, load_in_workers
+from zeroseg.data.plan import Plan, Position
+from zeroseg.data.samples import image_of, load_batch
 from zeroseg.errors import InputError
+from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet, open_set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,26 +95,26 @@ class TrainingStream:
             weights=self.shards.weights,
             block=config.shuffle,
             seed=seed,
-            lanes=world_size,
-            batch_size=divided(config.batch_size, world_size)[0],
+            ranks=world_size,
+            batch_size=divide_batch(config.batch_size, world_size)[0],
         )
-        self.start, self.steps = Place(), 0
+        self.start, self.steps = Position(), 0
         self.seen = 0
         self.lost: Counter[str] = Counter()
         """Samples that could not be had, by cause."""
 
     @property
-    def place(self) -> Place:
+    def position(self) -> Position:
         """Between the last batch taken and the next."""
         return self.plan.after(self.start, self.steps)
 
     def state_dict(self) -> dict[str, Any]:
         """The place, as plain values."""
-        return self.place.state_dict()
+        return self.position.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a place; before iterating."""
-        self.start, self.steps = Place.from_state(state), 0
+        self.start, self.steps = Position.from_state(state), 0
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of this process from the place on."""
@@ -121,7 +122,7 @@ class TrainingStream:
         reading = _Reading(
             self.plan, self.shards, self.config, self.stored, self.start, self.rank, at_work
         )
-        for batch in loaded(reading, self.config.workers, at_work):
+        for batch in load_in_workers(reading, self.config.workers, at_work):
             self.steps += 1
             self._count(batch)
             yield batch
@@ -146,7 +147,7 @@ class _Reading(IterableDataset[Batch]):
     shards: ShardSet
     config: DataConfig
     stored: EmbeddingSet | None
-    start: Place
+    start: Position
     rank: int
     at_work: AtWork
 

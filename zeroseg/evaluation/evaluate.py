@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.benchmarks import IGNORE, Benchmark
+from zeroseg.datasets.benchmarks import IGNORE, Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.inference import (
     Axis,
@@ -27,7 +27,7 @@ from zeroseg.evaluation.inference import (
 from zeroseg.evaluation.metrics import boundary_counts, threshold_counts
 from zeroseg.evaluation.refinement import pamr
 from zeroseg.evaluation.results import Scores, scores_of
-from zeroseg.evaluation.tally import Tally, empty, joined
+from zeroseg.evaluation.tally import Tally, concatenate, empty
 from zeroseg.evaluation.task import Task
 
 Sizes = tuple[int, int]
@@ -109,12 +109,12 @@ def tallied(
     """Count every image of the batches, at the task's threshold and at all `thresholds`."""
     steps = tuple(sorted({*thresholds, *([] if task.threshold is None else [task.threshold])}))
     parts = (_batch_tally(segmenter, batch.to(device), task, steps, boundary) for batch in batches)
-    return joined([empty(len(task.benchmark.classes), steps), *parts])
+    return concatenate([empty(len(task.benchmark.classes), steps), *parts])
 
 
 def gathered(tally: Tally, accelerator: Accelerator) -> Tally:
     """The images of all processes, in the order of their ranks; every process gets the same."""
-    return joined(gather_object([tally]))
+    return concatenate(gather_object([tally]))
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.benchmarks import IGNORE
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.evaluation.evaluate import label_maps, mapped_labels
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.pictures import (

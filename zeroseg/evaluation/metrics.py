@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer, Real
 from torch import Tensor
 
-from zeroseg.data.benchmarks import IGNORE
+from zeroseg.datasets.benchmarks import IGNORE
 
 
 def confusion_matrix(

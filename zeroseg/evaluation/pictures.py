@@ -9,7 +9,7 @@ from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zeroseg.data.benchmarks import IGNORE
+from zeroseg.datasets.benchmarks import IGNORE
 
 Picture = UInt8[ndarray, "_ _ 3"]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from zeroseg.data.benchmarks import Benchmark
-from zeroseg.data.vocabularies import Names
+from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.datasets.vocabularies import Names
 from zeroseg.errors import InputError
 from zeroseg.evaluation.inference import ThresholdRule
 from zeroseg.evaluation.refinement import AUTHORS
@@ -34,7 +34,7 @@ class Protocol:
     stride: int = 224
     """Pixels between windows; scores are averaged where they overlap."""
     names: Names = "plain"
-    """What classes are called; see `zeroseg.data.vocabularies`."""
+    """What classes are called; see `zeroseg.datasets.vocabularies`."""
     templates: str = "simple"
     """A name in `zeroseg.models.prompts.TEMPLATES`."""
     logit_scale: float = 100.0

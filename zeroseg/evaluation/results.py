@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zeroseg.data.benchmarks import Benchmark
+from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.bootstrap import intervals
 from zeroseg.evaluation.metrics import (

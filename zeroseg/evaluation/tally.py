@@ -103,7 +103,7 @@ def from_bytes(data: bytes) -> Tally:
         )
 
 
-def joined(parts: Sequence[Tally]) -> Tally:
+def concatenate(parts: Sequence[Tally]) -> Tally:
     """All images of all parts, at least one, in their order."""
     starts = np.cumsum([0, *(len(part.keys) for part in parts[:-1])])
     return Tally(

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zeroseg.data.benchmarks import Benchmark
-from zeroseg.data.vocabularies import Vocabulary, vocabulary
+from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.datasets.vocabularies import Vocabulary, vocabulary
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.models.clip import CLIP

@@ -13,10 +13,8 @@ import torch
 from accelerate import Accelerator
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.benchmarks import benchmark_named
 from zeroseg.data.evaluation import evaluation_batches, share
-from zeroseg.data.shard_cache import ShardCache
-from zeroseg.data.shard_set import ShardSet, open_set
+from zeroseg.datasets.benchmarks import benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate, mapped_labels
 from zeroseg.evaluation.examples import examples
@@ -26,6 +24,8 @@ from zeroseg.evaluation.segmenters import Student
 from zeroseg.evaluation.task import task_for, wording
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet, open_set
 
 WATCHED = ("miou", "seen_miou", "unseen_miou", "pixel_accuracy")
 """Fields of `Scores`."""

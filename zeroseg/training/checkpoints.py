@@ -80,7 +80,7 @@ class Checkpoints:
 
         Raises InputError when it cannot be written; those before are as they were.
         """
-        fresh, final = self.folder / WRITING, self.folder / named(step)
+        fresh, final = self.folder / WRITING, self.folder / checkpoint_name(step)
         try:
             _fill(fresh, content)
             shutil.rmtree(final, ignore_errors=True)
@@ -108,7 +108,7 @@ class Checkpoints:
         os.replace(fresh, link)
 
 
-def named(step: int) -> str:
+def checkpoint_name(step: int) -> str:
     """Folder name of the checkpoint after so many steps."""
     return f"step-{step:08d}"
 

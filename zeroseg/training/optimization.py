@@ -27,7 +27,7 @@ class SkippedStep(NamedTuple):
     """Of this process's images."""
 
 
-class Updates:
+class Optimization:
     """Makes the steps of one run."""
 
     def __init__(

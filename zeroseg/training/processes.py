@@ -31,7 +31,7 @@ def follow_launcher() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
-def place(timeout: float = 600.0) -> PartialState:
+def process_state(timeout: float = 600.0) -> PartialState:
     """This process's place in its job, without more of Accelerate than that.
 
     `timeout` in seconds is how long a process waits for the others before it gives up. Raises
@@ -47,14 +47,14 @@ def place(timeout: float = 600.0) -> PartialState:
     return state
 
 
-def joined(
+def make_accelerator(
     precision: Precision = "auto", *, timeout: float = 600.0, **options: object
 ) -> Accelerator:
     """The same, with all of Accelerate; `options` are the Accelerator's.
 
     Raises InputError also when FSDP was asked for and cannot be had.
     """
-    device = torch.device(place(timeout).device or "cpu")
+    device = torch.device(process_state(timeout).device or "cpu")
     bf16 = has_fast_bfloat16(device) if precision == "auto" else precision == "bf16"
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", **options)  # type: ignore[arg-type]
     sharded = parse_flag_from_env("ACCELERATE_USE_FSDP")
@@ -94,7 +94,7 @@ def check_world(found: int) -> None:
         )
 
 
-def told_by_main(accelerator: Accelerator, find: Callable[[], Found]) -> Found:
+def broadcast_from_main(accelerator: Accelerator, find: Callable[[], Found]) -> Found:
     """What the main process finds, on every process; an InputError of it is raised on every one."""
     answer: list[object] = [None]
     if accelerator.is_main_process:

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.embeddings import EmbeddingSet, TeacherRecord, open_embeddings
-from zeroseg.data.shard_cache import ShardCache
 from zeroseg.data.views import cell_views
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.store.shard_cache import ShardCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class ViewEncoder:
         return torch.cat(parts).unflatten(0, views.shape[:2])
 
 
-def opened(
+def open_teacher(
     config: OnlineTeacher | CachedTeacher, cache: ShardCache, device: torch.device
 ) -> Teacher:
     """Load the CLIP, or find the embeddings, with which no CLIP is loaded.

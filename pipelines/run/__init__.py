@@ -1,0 +1,1 @@
+"""One training run: its processes, its folder."""

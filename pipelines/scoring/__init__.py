@@ -1,0 +1,1 @@
+"""Scores: of which model, counted so that they can be stopped, written and printed."""

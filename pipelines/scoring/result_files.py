@@ -1,0 +1,129 @@
+"""The files an evaluation leaves in a run folder: `results/*.json`, counts beside it, pictures.
+
+docs/evaluation.md describes them.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from zeroseg.data.evaluation import evaluation_batches, positions
+from zeroseg.evaluation.examples import examples
+from zeroseg.evaluation.inference import Segmenter
+from zeroseg.evaluation.results import fingerprint
+from zeroseg.evaluation.tally import Tally
+from zeroseg.evaluation.task import Task
+from zeroseg.store.shard_set import ShardSet
+from zeroseg.store.storage import write_atomically
+
+SHOWN = ("best", "median", "worst")
+SCORES = ("miou", "seen_miou", "unseen_miou", "hiou", "mean_accuracy", "pixel_accuracy") + (
+    "frequency_weighted_iou",
+    "boundary_miou",
+)
+
+
+def slug(name: str) -> str:
+    """A name that any file system takes."""
+    return "".join(c if c.isalnum() else "-" for c in name)
+
+
+def result_path(folder: Path, content: dict[str, Any]) -> Path:
+    """Where a result is kept: one file for each benchmark, protocol and row of the table.
+
+    A protocol with changed fields has another file, for each choice of them.
+    """
+    protocol = content["protocol"]
+    changed = f"-{fingerprint(protocol['changed'])[:6]}" if protocol["changed"] else ""
+    parts = content["benchmark"], protocol["name"] + changed, content["name"]
+    return folder / "results" / f"{'-'.join(map(slug, parts))}.json"
+
+
+def write_result(path: Path, content: dict[str, Any], tally: Tally) -> None:
+    """Write the counts, then the result, which is there only when both are."""
+    write_atomically(str(path.with_suffix(".npz")), tally.to_bytes())
+    write_atomically(str(path), json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def ranked(images: Sequence[dict[str, Any]], count: int) -> list[tuple[str, int]]:
+    """Names and numbers of the best, the median and the worst images, about `count` in all."""
+    known = [i for i, row in enumerate(images) if row["miou"] is not None]
+    order = sorted(known, key=lambda i: (-images[i]["miou"], i))
+    each = max(1, math.ceil(count / len(SHOWN)))
+    middle = max(0, (len(order) - each) // 2)
+    groups = order[:each], order[middle : middle + each], order[::-1][:each]
+    chosen: dict[int, str] = {}
+    for kind, group in zip(SHOWN, groups, strict=True):
+        for rank, i in enumerate(group, 1):
+            chosen.setdefault(i, f"{kind}-{rank}")
+    return [(name, i) for i, name in chosen.items()]
+
+
+def write_examples(
+    folder: Path,
+    segmenter: Segmenter,
+    shards: ShardSet,
+    task: Task,
+    content: dict[str, Any],
+    count: int,
+) -> None:
+    """Pictures of the best, the median and the worst images, a file each; older ones go."""
+    place = folder / "examples" / task.benchmark.name
+    place.mkdir(parents=True, exist_ok=True)
+    for old in place.glob("*.png"):
+        old.unlink()
+    chosen = ranked(content["images"], count) if count else []
+    found = positions(shards, [content["images"][i]["key"] for _, i in chosen])
+    resize = partial(task.protocol.picture_size, multiple=segmenter.multiple)
+    for name, i in chosen:
+        row = content["images"][i]
+        number = found[row["key"]]
+        batches = evaluation_batches(
+            shards, resize, batch_size=1, samples=range(number, number + 1)
+        )
+        for key, picture in examples(segmenter, batches, task):
+            file = f"{name}-{key}-{100 * row['miou']:.0f}.png".replace("/", "_")
+            Image.fromarray(picture).save(place / file)
+
+
+def print_scores(content: dict[str, Any]) -> None:
+    """Scores in percent with their intervals, and the IoU of every class."""
+    scores, protocol = content["scores"], content["protocol"]
+    changed = ", changed" if protocol["changed"] else ""
+    title = f"{content['name']} on {content['benchmark']}, protocol {protocol['name']}{changed}"
+    table = Table("score", "%", "95 % of resamples", title=title)
+    for field in SCORES:
+        if scores[field] is not None:
+            low_high = scores.get(f"{field}_interval")
+            interval = "" if low_high is None else " to ".join(_percent(v) for v in low_high)
+            table.add_row(field.replace("_", " "), _percent(scores[field]), interval)
+    classes = Table("class", "IoU", "accuracy")
+    by_iou = sorted(scores["per_class"].items(), key=lambda pair: -(pair[1] or 0))
+    for name, value in by_iou:
+        if value is not None:
+            classes.add_row(name, _percent(value), _percent(scores["per_class_accuracy"][name]))
+    console = Console()
+    console.print(classes, table)
+    threshold = content["threshold"]
+    if threshold["value"] is not None:
+        source = threshold["chosen_on"] or "stated by the protocol"
+        console.print(f"background threshold {threshold['value']} ({source})")
+    if content["curve"]:
+        top = content["curve"]["maximum"]
+        console.print(
+            f"any threshold: highest mIoU {_percent(top['miou'])} at {top['threshold']}, "
+            f"mean over thresholds {_percent(content['curve']['area'])}"
+        )
+    for reason in scores["skipped"]:
+        console.print(f"skipped {reason}", style="red")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,61 @@
+import io
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zeroseg.data.evaluation import evaluation_sample
+from zeroseg.evaluation.inference import best_class, window_scores
+from zeroseg.evaluation.protocols import Protocol
+from zeroseg.store.reader import RawSample
+
+PATCH = 16
+
+
+class Colours:
+    """A patch is as its mean colour; no window or image may be of another size than whole patches."""
+
+    multiple = PATCH
+
+    def predict(self, images, class_embeddings):
+        assert not images.shape[2] % PATCH
+        assert not images.shape[3] % PATCH
+        patches = torch.nn.functional.avg_pool2d(images, PATCH)
+        return torch.einsum("bchw,kc->bkhw", patches, class_embeddings)
+
+
+def sample(size: tuple[int, int]) -> RawSample:
+    """A picture whose left half is red, and its label map."""
+    pixels = np.zeros((*size, 3), np.uint8)
+    pixels[:, : size[1] // 2, 0] = pixels[:, size[1] // 2 :, 1] = 255
+    files = {"png": Image.fromarray(pixels[..., 1] // 255), "webp": Image.fromarray(pixels)}
+    members = {}
+    for kind, picture in files.items():
+        buffer = io.BytesIO()
+        picture.save(buffer, kind, lossless=True)
+        members[kind] = buffer.getvalue()
+    return RawSample("shard", "key", members)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1, 1), (448, 448)),
+        ((375, 500), (448, 597)),
+        ((100, 1000), (208, 2048)),
+        ((1000, 100), (2048, 208)),
+        ((1, 3000), (16, 2048)),
+    ],
+)
+def test_single_pixels_and_panoramas_are_segmented_as_any_picture(size, expected):
+    decoded = evaluation_sample(sample(size), partial(Protocol().picture_size, multiple=PATCH))
+    assert decoded["images"].shape == (3, *expected)
+    assert decoded["labels"].shape == size
+    images = decoded["images"][None].float() / 255
+    scores = window_scores(Colours(), images, torch.eye(3)[:2], window=448, stride=224)
+    _, index = best_class(scores, size, torch.arange(2))
+    assert index.shape == (1, *size)
+    wrong = (index[0] != decoded["labels"]).sum()
+    assert wrong <= size[0] * size[1] * 0.02

@@ -1,0 +1,230 @@
+import dataclasses
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from accelerate import Accelerator
+
+from pipelines import cli
+from pipelines.scoring.counting import counted
+from shards import scenes
+from shards.build import Limits, build
+from tests.support.jobs import Job, done, program
+from zeroseg.datasets.benchmarks import SCENES
+from zeroseg.evaluation.protocols import protocol_named
+from zeroseg.evaluation.segmenters import GridCells
+from zeroseg.evaluation.tally import from_bytes
+from zeroseg.evaluation.task import task_for
+from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import open_set
+
+CELLS = "clip:zeroseg-scenes::cells2"
+RESULT = "results/scenes-scenes-zeroseg-scenes-cells2.json"
+IMAGES = 70
+"""More than two parts."""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    for split, images in (("val", 12), ("test", IMAGES)):
+        build(scenes.scenes(split, images), str(folder / split), Limits(images_per_shard=30))
+    return folder
+
+
+def arguments(shards: Path, output: Path, *more: str, model: str = CELLS) -> list[str]:
+    return [
+        *(model, "--benchmark", "scenes", "--shards", f"{shards}/test"),
+        *("--protocol.name", "scenes", "--output", str(output), "--examples", "0", *more),
+    ]
+
+
+def result(folder: Path, name: str = RESULT) -> dict:
+    return json.loads((folder / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def whole(shards, tmp_path_factory) -> dict:
+    """What one process that nobody stops finds."""
+    folder = tmp_path_factory.mktemp("whole")
+    cli.main(["evaluate", *arguments(shards, folder)])
+    return result(folder)
+
+
+def test_a_result_holds_all_that_it_takes_to_read_it(whole, shards):
+    assert whole["format"] == 1
+    assert whole["scores"]["images"] == len(whole["images"]) == IMAGES
+    assert whole["shards"] == f"{shards}/test"
+    assert whole["protocol"]["name"] == "scenes"
+    assert whole["protocol"]["changed"] == {}
+    assert whole["model"]["method"] == "cells2"
+    assert whole["curve"] is None
+    low, high = whole["scores"]["miou_interval"]
+    assert low < whole["scores"]["miou"] < high
+    assert sum(map(sum, whole["confusion"])) == IMAGES * scenes.SIZE**2
+    right = sum(row[i] for i, row in enumerate(whole["confusion"]))
+    assert whole["scores"]["pixel_accuracy"] == right / (IMAGES * scenes.SIZE**2)
+
+
+@pytest.mark.parametrize(("processes", "batch"), [(2, 16), (3, 5)])
+def test_any_number_of_processes_and_any_batch_size_give_the_same_result(
+    shards, whole, tmp_path, processes, batch
+):
+    args = arguments(shards, tmp_path, "--batch-size", str(batch))
+    done(program, "pipelines.evaluate", args, ranks=processes)
+    assert result(tmp_path) == whole
+    assert not list(tmp_path.glob("results/.counting*"))
+
+
+def test_an_evaluation_that_is_killed_goes_on_with_what_is_not_counted(shards, whole, tmp_path):
+    job = Job(program, "pipelines.evaluate", arguments(shards, tmp_path))
+    while not (parts := list(tmp_path.glob("results/.counting*/*.npz"))) and job.running:
+        time.sleep(0.02)
+    job.kill()
+    assert parts, "it was over before it could be killed"
+    assert not (tmp_path / RESULT).exists()
+    first = sorted(tmp_path.glob("results/.counting*/*.npz"))[0]
+    found = from_bytes(first.read_bytes())
+    keys = ("counted before", *found.keys[1:])
+    first.write_bytes(dataclasses.replace(found, keys=keys).to_bytes())
+    cli.main(["evaluate", *arguments(shards, tmp_path)])
+    again = result(tmp_path)
+    assert again["images"][0]["key"] == "counted before"
+    again["images"][0]["key"] = whole["images"][0]["key"]
+    assert again == whole
+
+
+@pytest.fixture(scope="module")
+def asked(shards) -> dict:
+    """What `counted` needs to know."""
+    clip = CLIP(CLIPConfig(architecture="zeroseg-scenes", weights=""))
+    return {
+        "segmenter": GridCells(clip, 2, None),
+        "shards": open_set(f"{shards}/test", ShardCache()),
+        "task": task_for(clip, SCENES, protocol_named("scenes", SCENES)),
+        "accelerator": Accelerator(cpu=True),
+        "batch_size": 16,
+        "images": 40,
+    }
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn"])
+def test_a_part_that_is_torn_is_counted_again(asked, tmp_path, damage):
+    tally = counted(tmp_path, **asked)
+    assert len(tally.keys) == 40
+    parts = sorted(tmp_path.glob("*.npz"))
+    assert [len(from_bytes(p.read_bytes()).keys) for p in parts] == [32, 8]
+    whole = parts[1].read_bytes()
+    parts[1].write_bytes(damage)
+    assert counted(tmp_path, **asked).to_bytes() == tally.to_bytes()
+    assert parts[1].read_bytes() == whole
+
+
+def test_a_sample_that_cannot_be_read_is_named_and_the_others_are_scored(shards, whole, tmp_path):
+    for file in (shards / "test").iterdir():
+        shutil.copy(file, tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    first = sorted(tmp_path.glob("*.tar"))[0]
+    data = bytearray(first.read_bytes())
+    place = data.index(b"\xff\xd8\xff")
+    data[place : place + 3] = b"???"
+    first.write_bytes(data)
+    shards_of = ["--shards", str(tmp_path)]
+    args = [*arguments(shards, tmp_path / "out"), *shards_of]
+    cli.main(["evaluate", *args])
+    damaged = result(tmp_path / "out")
+    assert damaged["scores"]["images"] == IMAGES - 1
+    (skipped,) = damaged["scores"]["skipped"]
+    assert first.name in skipped
+    assert whole["images"][0]["key"] in skipped
+    assert damaged["images"] == whole["images"][1:]
+
+
+def test_a_threshold_is_chosen_on_held_out_data_and_the_curve_shows_it(shards, tmp_path):
+    held_out = ["--held-out", f"{shards}/val", "--held-out-benchmark", "scenes-objects"]
+    args = arguments(shards, tmp_path, *held_out, "--limit", "20", "--boundary")
+    args[args.index("scenes")] = "scenes-objects"
+    cli.main(["evaluate", *args])
+    name = "results/scenes-objects-scenes-zeroseg-scenes-cells2--first-20.json"
+    found = result(tmp_path, name)
+    threshold = found["threshold"]["value"]
+    assert 0 < threshold < 1
+    assert found["threshold"]["chosen_on"] == f"scenes-objects: {shards}/val"
+    curve = found["curve"]
+    assert len(curve["thresholds"]) == len(curve["miou"]) == 104
+    assert curve["miou"][curve["thresholds"].index(threshold)] == found["scores"]["miou"]
+    assert curve["maximum"]["miou"] == max(curve["miou"]) >= found["scores"]["miou"]
+    assert min(curve["miou"]) < curve["area"] < max(curve["miou"])
+    assert 0 < found["scores"]["boundary_miou"] < found["scores"]["miou"]
+
+
+def test_best_median_and_worst_images_are_shown(shards, tmp_path):
+    args = arguments(shards, tmp_path, "--limit", "12")
+    args[args.index("--examples") + 1] = "6"
+    cli.main(["evaluate", *args])
+    found = result(tmp_path, "results/scenes-scenes-zeroseg-scenes-cells2--first-12.json")
+    scores = sorted((row["miou"] for row in found["images"]), reverse=True)
+    names = sorted(p.stem for p in tmp_path.glob("examples/scenes/*.png"))
+    assert [n.rpartition("-")[0].partition("-")[0] for n in names] == [
+        *("best", "best", "median", "median", "worst", "worst")
+    ]
+    shown = [int(n.rpartition("-")[2]) for n in names]
+    expected = [*scores[:2], *scores[5:7], *scores[::-1][:2]]
+    assert shown == [round(100 * s) for s in expected]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"--benchmark": "voc"}, "benchmark 'voc' is unknown"),
+        ({"--protocol.name": "fancy"}, "protocol 'fancy' is unknown"),
+        ({"--benchmark": "scenes-objects"}, "give --held-out and --held-out-benchmark"),
+        ({"--held-out": "x", "--held-out-benchmark": "voc21"}, "leave --held-out out"),
+        (
+            {
+                "--benchmark": "scenes-objects",
+                "--held-out": "SHARDS/test",
+                "--held-out-benchmark": "scenes-objects",
+            },
+            "choose a threshold on other data",
+        ),
+        (
+            {
+                "--benchmark": "scenes-objects",
+                "--held-out": "SHARDS/val",
+                "--held-out-benchmark": "scenes",
+            },
+            "'scenes' has no background class",
+        ),
+        ({"--protocol.names": "sclip"}, "has no names 'sclip'"),
+        ({"--protocol.templates": "fancy"}, "templates 'fancy' are unknown"),
+        ({"--protocol.background-threshold": "0.5"}, "leave out the background threshold"),
+        (
+            {
+                "model": "clip:zeroseg-scenes::maskclip",
+                "--protocol.window": "60",
+                "--protocol.stride": "30",
+            },
+            "takes multiples of 8",
+        ),
+        ({"--shards": "/nowhere"}, "/nowhere"),
+        ({"model": "clip:zeroseg-scenes::fancy"}, "'fancy'"),
+        ({"model": "clip:zeroseg-scenes"}, "clip:ARCH:WEIGHTS:METHOD"),
+        ({"model": "/nowhere"}, "/nowhere"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_before_anything_is_scored(
+    shards, tmp_path, capsys, change, named
+):
+    model, *rest = arguments(shards, tmp_path / "out")
+    options = dict(zip(rest[::2], rest[1::2], strict=True))
+    options |= {k: v.replace("SHARDS", str(shards)) for k, v in change.items() if k != "model"}
+    args = [change.get("model", model), *(word for pair in options.items() for word in pair)]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", *args])
+    assert stop.value.code == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

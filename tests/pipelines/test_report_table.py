@@ -1,0 +1,208 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from pipelines.report.page import published_parts
+from pipelines.report.published import CERTAINTIES, FAMILIES, PUBLISHED
+from pipelines.report.results import Result, read_result, results_of
+from pipelines.report.table import Table, markdown, table_of
+from tests.support.scored_runs import content, write
+from zeroseg import BENCHMARKS, InputError
+from zeroseg.evaluation.protocols import PROTOCOLS, Protocol
+
+CLASSES = ("cat", "dog")
+GOOD, BAD = [[9, 1], [1, 9]], [[6, 4], [5, 5]]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Reads result files of one run with these contents."""
+
+    def read(*contents: dict[str, Any]) -> list[Result]:
+        return results_of(write(tmp_path / "run", *contents), "run")
+
+    return read
+
+
+def cells(table: Table) -> list[list[str]]:
+    return [["-" if cell is None else str(cell) for cell in row.cells] for row in table.rows]
+
+
+def other(value: Any) -> Any:
+    """A value that is not this one."""
+    if isinstance(value, str):
+        return f"{value}, another"
+    if isinstance(value, list):
+        return [*value, 3]
+    return 0.125 if value is None else value + 1
+
+
+@pytest.mark.parametrize(
+    "field", [f.name for f in dataclasses.fields(Protocol) if f.name != "name"]
+)
+def test_two_protocols_of_one_name_never_share_a_column_and_its_head_says_what_differs(
+    results, field
+):
+    protocol = json.loads(json.dumps(dataclasses.asdict(Protocol(background_threshold=0.95))))
+    changed = protocol | {field: other(protocol[field])}
+    table = table_of(
+        results(
+            content("one", CLASSES, GOOD, **protocol),
+            content("two", CLASSES, BAD, **changed),
+        )
+    )
+    assert [group.notes for group in table.groups] == [
+        (f"{field.replace('_', ' ')} {values[field]}",) for values in (protocol, changed)
+    ]
+    assert [[cell is None for cell in row.cells] for row in table.rows] == [
+        [False, True],
+        [True, False],
+    ]
+
+
+def test_a_changed_protocol_says_so_even_where_nothing_else_has_its_name(results):
+    changed = content("one", CLASSES, GOOD, stride=112, changed={"stride": 112})
+    assert table_of(results(changed)).groups[0].heading == "voc21, zeroseg, stride 112"
+
+
+def test_the_value_of_a_threshold_chosen_on_the_same_held_out_data_may_differ(results):
+    held_out = {"name": "honest", "background_threshold": None, "threshold_from": "held-out"}
+    table = table_of(
+        results(
+            content("one", CLASSES, GOOD, chosen=(0.25, "coco: val"), **held_out),
+            content("two", CLASSES, BAD, chosen=(0.75, "coco: val"), **held_out),
+            content("three", CLASSES, BAD, chosen=(0.75, "context: val"), **held_out),
+        )
+    )
+    assert [group.notes for group in table.groups] == [
+        ("threshold chosen on coco: val",),
+        ("threshold chosen on context: val",),
+    ]
+    thresholds = [[cell and cell.threshold for cell in row.cells] for row in table.rows]
+    assert thresholds == [[0.25, None], [0.75, None], [None, 0.75]]
+
+
+def test_other_images_are_another_column(results):
+    first = content("one", CLASSES, GOOD, keys=("a", "b"))
+    same = content("two", CLASSES, GOOD, keys=("b", "a"))
+    others = content("three", CLASSES, GOOD, keys=("a", "c"))
+    table = table_of(results(first, same, others))
+    assert [[cell is None for cell in row.cells] for row in table.rows] == [
+        [False, True],
+        [False, True],
+        [True, False],
+    ]
+    notes = [note for group in table.groups for note in group.notes]
+    assert len({*notes}) == 2
+    assert all(note.startswith("images 2 (set ") for note in notes)
+
+
+def test_benchmarks_stay_together_in_the_order_in_which_they_come(results):
+    order = [("voc21", "zeroseg"), ("voc20", "zeroseg"), ("voc21", "sclip"), ("voc21", "zeroseg")]
+    found = [
+        content("one", CLASSES, GOOD, benchmark, name=protocol, stride=i)
+        for i, (benchmark, protocol) in enumerate(order)
+    ]
+    assert [group.heading for group in table_of(results(*found)).groups] == [
+        "voc21, zeroseg, stride 0",
+        "voc21, zeroseg, stride 3",
+        "voc21, sclip",
+        "voc20, zeroseg",
+    ]
+
+
+def test_scores_are_percent_with_their_intervals_and_the_best_of_several_is_marked(results):
+    unseen = {"unseen_miou": 0.5, "unseen_miou_interval": None}
+    table = table_of(
+        results(
+            content("one", CLASSES, GOOD, scores=unseen),
+            content("two", CLASSES, BAD),
+            content("three", CLASSES, GOOD),
+        )
+    )
+    good, bad = f"{900 / 11:.1f}", f"{50 * (6 / 15 + 5 / 14):.1f}"
+    assert cells(table) == [
+        [f"{good} [{900 / 11 - 2:.1f}, {900 / 11 + 2:.1f}]", "50.0"],
+        [f"{bad} [35.9, 39.9]", "-"],
+        [f"{good} [79.8, 83.8]", "-"],
+    ]
+    best = [[bool(cell and cell.best) for cell in row.cells] for row in table.rows]
+    assert best == [[True, False], [False, False], [True, False]]
+
+
+def test_a_table_is_written_as_markdown():
+    assert markdown(["a", "b"], [("x", [12.34, None]), ("y", [7.0, 0.0])]) == (
+        "| | a | b |\n|---|---|---|\n| x | 12.3 | - |\n| y | 7.0 | 0.0 |"
+    )
+
+
+def without(path: str) -> dict[str, Any]:
+    result = content("one", CLASSES, GOOD)
+    *parents, last = path.split(".")
+    place = result
+    for parent in parents:
+        place = place[parent]
+    del place[last]
+    return result
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["format", "name", "model.kind", "protocol.name", "threshold.value", "threshold.chosen_on"]
+    + ["scores.miou", "scores.per_class", "curve.maximum.threshold", "curve.area", "confusion"]
+    + ["images", "code"],
+)
+def test_a_file_without_a_field_is_an_error_that_names_both(tmp_path, path):
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(without(path)))
+    with pytest.raises(InputError, match=rf"result\.json: field `{path}` is missing.*evaluate"):
+        read_result(file, "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"format": 2}, "field `format` is 2"),
+        ({"name": 3}, "field `name` is 3"),
+        ({"scores": {"miou": 1.0}}, "field `scores.per_class` is missing"),
+        ({"curve": {"thresholds": 0.5}}, "field `curve.thresholds` is 0.5"),
+        ({"confusion": [[1, 2], [3]]}, "field `confusion` is not 2 by 2"),
+    ],
+)
+def test_a_file_of_another_format_is_an_error_that_names_the_field(tmp_path, changes, says):
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(content("one", CLASSES, GOOD) | changes))
+    with pytest.raises(InputError, match=says):
+        read_result(file, "run")
+
+
+def test_a_file_that_was_cut_short_is_an_error_that_names_it(tmp_path):
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(content("one", CLASSES, GOOD))[:50])
+    with pytest.raises(InputError, match=r"result\.json: is no JSON"):
+        read_result(file, "run")
+
+
+def test_published_numbers_name_benchmarks_and_protocols_that_exist():
+    assert {row.protocol for row in PUBLISHED} == FAMILIES.keys()
+    assert FAMILIES.keys() - {"sclip-pamr", "maskclip"} <= PROTOCOLS.keys()
+    assert {row.certainty for row in PUBLISHED} <= CERTAINTIES.keys()
+    for row in PUBLISHED:
+        assert row.miou.keys() <= BENCHMARKS.keys(), row.method
+        assert all(1 < value < 100 for value in row.miou.values())
+    rows = [(row.method, row.protocol, name) for row in PUBLISHED for name in row.miou]
+    assert len(rows) == len({*rows})
+
+
+def test_the_papers_own_rows_come_first_with_all_of_its_benchmarks():
+    first, *others = published_parts({"voc21", "scenes"})
+    assert first.protocol == "zeroseg"
+    assert first.benchmarks == ["voc21", "context60", "coco-object"]
+    assert first.rows[0].miou == {"voc21": 40.8, "context60": 20.4, "coco-object": 20.2}
+    assert {name for part in others for name in part.benchmarks} == {"voc21"}
+
+
+def test_nothing_published_is_shown_beside_what_nobody_published_on():
+    assert published_parts({"scenes", "scenes-objects"}) == []

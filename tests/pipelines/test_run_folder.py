@@ -1,0 +1,99 @@
+"""A run's folder: where it goes on, and when it refuses to."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.run import folder as run_folder
+from pipelines.run.folder import RunFolder, code
+from zeroseg import InputError
+from zeroseg.config import RunConfig, read_config
+from zeroseg.training.checkpoints import Content, read
+
+QUICKSTART = str(Path(__file__).parents[2] / "configs/quickstart.py")
+
+
+@pytest.fixture
+def config(tmp_path) -> RunConfig:
+    return replace(read_config([QUICKSTART]), output=tmp_path / "run")
+
+
+def saved(config: RunConfig, step: int) -> RunFolder:
+    folder = RunFolder.of(config)
+    content = Content({"student": {"a": torch.ones(2)}}, {"step": step})
+    folder.checkpoints.write(step, folder.signed(content))
+    return folder
+
+
+def steps(folder: RunFolder) -> list[int]:
+    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["step"] for line in lines]
+
+
+def test_a_new_run_writes_its_config_and_starts_from_nothing(config):
+    assert RunFolder.of(config).begin() is None
+    assert read_config([str(config.output / "config.json")]) == config
+
+
+def test_it_goes_on_from_the_newest_and_forgets_what_came_after(config):
+    folder = saved(config, 4)
+    folder.begin()
+    for step in (3, 4, 5, 6):
+        folder.add("metrics.jsonl", {"step": step, "loss": float("nan")})
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "lo')  # a kill in the middle of a line
+    assert folder.begin() == config.output / "checkpoints/step-00000004"
+    assert steps(folder) == [3, 4]
+    assert '"loss": null' in (folder.path / "metrics.jsonl").read_text()
+
+
+def test_two_runs_are_never_at_work_in_one_folder(config, monkeypatch, capsys):
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.1)
+    first, second = RunFolder.of(config), RunFolder.of(config)
+    first.begin()
+    with pytest.raises(InputError, match="another run is at work"):
+        second.begin()
+    assert "waiting for the run" in capsys.readouterr().err
+    first.lock.release()
+    second.begin()
+    second.lock.release()
+
+
+def test_another_config_is_refused_by_its_fields_unless_they_are_allowed_by_name(config):
+    saved(config, 4)
+    other = replace(config, learning_rate=0.5, data=replace(config.data, workers=3))
+    with pytest.raises(InputError, match=r"data.workers: 0 -> 3; learning_rate: \S+ -> 0.5"):
+        RunFolder.of(other).begin()
+    with pytest.raises(InputError, match=r"differs in learning_rate: \S+ -> 0.5:"):
+        RunFolder.of(other).begin(["data"])
+    assert read(RunFolder.of(other).begin(["data.workers", "learning_rate"])).state["step"] == 4
+    with pytest.raises(InputError, match="lerning_rate: no field"):
+        RunFolder.of(other).begin(["lerning_rate"])
+
+
+def test_a_run_may_be_moved(config, tmp_path):
+    saved(config, 4)
+    moved = replace(config, output=tmp_path / "elsewhere")
+    config.output.rename(moved.output)
+    assert RunFolder.of(moved).begin() == moved.output / "checkpoints/step-00000004"
+
+
+def test_a_trained_model_without_checkpoints_is_not_written_over(config):
+    (config.output / "model").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds a trained model"):
+        RunFolder.of(config).begin()
+
+
+def test_other_code_is_said_not_refused(config, capsys):
+    folder = saved(config, 4)
+    assert folder.begin() is not None
+    assert "was written by" not in capsys.readouterr().err
+    older = Content({"student": {}}, {"step": 5})
+    signed = folder.signed(older)
+    state = {**signed.state, "code": code() | {"zeroseg": "0.0.1"}}
+    folder.checkpoints.write(5, Content({"student": {"a": torch.ones(1)}}, state))
+    assert folder.begin() is not None
+    assert "was written by {'zeroseg': '0.0.1'" in capsys.readouterr().err

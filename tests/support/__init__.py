@@ -1,0 +1,1 @@
+"""What tests share: corpora, damaged files, jobs of real processes."""

@@ -1,0 +1,111 @@
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from configs import real_photos
+from pipelines import cli
+from zeroseg import (
+    CLIP,
+    DataConfig,
+    Protocol,
+    ViewComposition,
+    ZeroSeg,
+    evaluate,
+    label_maps,
+    load,
+    task_for,
+)
+from zeroseg.data.evaluation import evaluation_batches
+from zeroseg.data.stream import TrainingStream
+from zeroseg.datasets.benchmarks import COCO_THINGS, IGNORE
+from zeroseg.evaluation.evaluate import mapped_labels
+from zeroseg.evaluation.segmenters import clip_segmenter
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import open_set
+from zeroseg.training.distillation import Distillation
+from zeroseg.training.teacher import Teacher, ViewEncoder
+
+ROOT = Path(__file__).parents[2]
+CONFIG = str(ROOT / "configs/real_photos.py")
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def shards(real, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("real")
+    few = folder / "photos"
+    few.mkdir()
+    for photo in sorted((real / "photos/imagenet").glob("*"))[::16]:
+        shutil.copy(photo, few)
+    size = ["--images-per-shard", "16"]
+    cli.main(["shards", "build", "folder", str(few), str(folder / "train"), *size])
+    masks = [str(real / "coco_masks/images"), str(real / "coco_masks/masks")]
+    cli.main(["shards", "build", "coco-masks", *masks, str(folder / "val")])
+    return folder
+
+
+def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw(shards, tmp_path):
+    run, embedded = tmp_path / "run", tmp_path / "embeddings"
+    cli.main(["embed", CONFIG, "--shards", f"{shards}/train", "--output", str(embedded)])
+    small = ["--steps", "20", "--warmup", "3", "--data.batch-size", "8", "--log-every", "5"]
+    pattern = ["--data.shards", f"{shards}/train", "--output", str(run)]
+    cli.main(["train", CONFIG, "--embeddings", str(embedded), *pattern, *small])
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["patches"] < rows[0]["patches"]
+    trained, teacher = load(run)
+    torch.manual_seed(0)
+    untrained = ZeroSeg(trained.config).eval()
+    clip = CLIP(teacher)
+    data = DataConfig(shards=f"{shards}/val", image_size=160, batch_size=8, workers=0)
+    held_out = next(iter(TrainingStream(data, rank=0, world_size=1, seed=0)))
+    encode = ViewEncoder(clip, (1, 2))
+
+    def embed(batch):
+        return encode(batch.pixels)
+
+    distance = {}
+    for name, model in (("trained", trained), ("untrained", untrained)):
+        objective = Distillation(Teacher(teacher, (1, 2), 512, embed), ViewComposition(), 16)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            losses = objective(model, held_out, 0)
+        distance[name] = {k: losses[k].item() for k in ("composition", "patches", "multi_scale")}
+    assert all(distance["trained"][k] < 0.9 * v for k, v in distance["untrained"].items())
+    # A student this small and short names next to nothing in COCO's masks; that the score of every
+    # real mask can be had is what is checked here.
+    args = ["--shards", f"{shards}/val", "--readout", "patches", "--examples", "1"]
+    protocol = ["--protocol.short-side", "160", "--protocol.window", "0"]
+    threshold = ["--protocol.background-threshold", "0.5"]
+    cli.main(["evaluate", str(run), "--benchmark", "coco-object", *args, *protocol, *threshold])
+    (file,) = run.glob("results/coco-object-zeroseg-*-student-patches.json")
+    result = json.loads(file.read_text())
+    assert result["scores"]["images"] == 100
+    assert not result["scores"]["skipped"]
+
+
+def test_scores_on_real_masks_are_those_of_an_independent_computation(shards):
+    """One label for the whole photo, against torchmetrics on the same label maps."""
+    torch.manual_seed(0)
+    clip = CLIP(real_photos.config.teacher.clip)
+    opened = open_set(f"{shards}/val", ShardCache())
+    benchmark = COCO_THINGS.on(opened.classes)
+    task = task_for(clip, benchmark, Protocol(short_side=160, window=0, templates="bare"))
+    resize = partial(task.protocol.picture_size, multiple=1)
+    batches = list(evaluation_batches(opened, resize, batch_size=16))
+    segmenter = clip_segmenter(clip, "whole", 100.0)
+    scores = evaluate(segmenter, batches, task, Accelerator(cpu=True))
+    independent = MulticlassJaccardIndex(80, average="none", ignore_index=IGNORE)
+    for batch in batches:
+        labels = mapped_labels(batch.labels, benchmark, batch.keys)
+        independent.update(label_maps(segmenter, batch.pixels, task, labels.shape[1:]), labels)
+    ours = torch.tensor(list(scores.per_class.values()))
+    assert torch.allclose(ours.nan_to_num(0).float(), independent.compute(), atol=1e-6)
+    # The teacher has seen these classes; what it says of the whole photo is mostly right.
+    assert scores.pixel_accuracy > 0.5

@@ -1,0 +1,216 @@
+"""The page as a browser shows it: Debian's chromium, driven by its own chromedriver."""
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines import cli
+from pipelines.report.page import report
+from shards import scenes
+from shards.build import Limits, build
+from tests.support.scored_runs import MIXED, content, write
+from zeroseg.datasets.benchmarks import VOC21
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="no chromium with chromedriver: apt install chromium-driver"
+)
+FLAGS = ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-quic") + (
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+)
+MANY = tuple(f"class {i} with a long name" for i in range(171))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    """Two real evaluations and their pictures; a run with many classes, protocols and curves."""
+    folder, rng = tmp_path_factory.mktemp("report"), np.random.default_rng(0)
+    for split, images in (("val", 3), ("test", 6)):
+        build(scenes.scenes(split, images), str(folder / split), Limits(workers=0))
+    for method in ("cells2", "cells4"):
+        benchmark = ["--benchmark", "scenes-objects", "--shards", f"{folder}/test"]
+        benchmark += ["--held-out", f"{folder}/val", "--held-out-benchmark", "scenes-objects"]
+        protocol = ["--protocol.name", "scenes", "--examples", "3", "--output", f"{folder}/cells"]
+        cli.main(["evaluate", f"clip:zeroseg-scenes::{method}", *benchmark, *protocol])
+    counts = rng.integers(1, 99, (21, 21)) + np.diag(np.full(21, 900))
+    many = rng.integers(0, 9, (171, 171)) + np.diag(np.full(171, 400))
+    student = write(
+        folder / "student",
+        content("student segments", VOC21.classes, counts.tolist()),
+        content("student patches", VOC21.classes, counts.T.tolist(), stride=112),
+        content("student segments", MANY, many.tolist(), "coco-stuff171", names="sclip"),
+    )
+    (student / "metrics.jsonl").write_text("\n".join(json.dumps(row) for row in MIXED))
+    (student / "config.json").write_text(json.dumps({"words": "long " * 100}, indent=2))
+    return report([folder / "cells", student], folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def browser(page, tmp_path_factory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # With both paths given, selenium looks for nothing to download.
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.get(page.as_uri())
+    yield driver
+    driver.quit()
+
+
+def emulate(browser: Any, width: int = 1280, scheme: str = "light", media: str = "screen") -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of an `rgb(...)` colour (WCAG 2)."""
+    channels = [int(c) / 255 for c in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def style(browser: Any, selector: str, name: str) -> str:
+    script = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    return browser.execute_script(script, selector, name)
+
+
+def test_every_picture_is_shown_and_says_what_it_is(browser):
+    emulate(browser)
+    pictures = browser.execute_script(
+        "return [...document.images].map(i => [i.naturalWidth, i.alt.length])"
+    )
+    assert len(pictures) == 3
+    assert all(width > 300 and words > 10 for width, words in pictures)
+
+
+def test_a_reader_finds_every_part(browser):
+    parts = browser.execute_script(
+        "return [...document.querySelectorAll('h2, h3')].map(h => h.textContent)"
+    )
+    for part in ("Scores", "Is the best better?", "Published by others", "Protocols", "Training"):
+        assert part in parts
+    assert {"cells", "scenes-objects", "student", "voc21", "coco-stuff171"} <= {*parts}
+
+
+def test_nothing_is_fetched_and_nothing_goes_wrong(browser):
+    browser.refresh()
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert browser.execute_script("return document.scripts.length") == 0
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_page_is_as_wide_as_its_window_and_wide_tables_scroll_inside(browser, width):
+    emulate(browser, width)
+    for details in ("details => details.open", "details => details.open = true"):
+        browser.execute_script(f"document.querySelectorAll('details').forEach({details})")
+        beyond, window = browser.execute_script(
+            "const page = document.documentElement;"
+            "return [page.scrollWidth - page.clientWidth, innerWidth]"
+        )
+        assert (beyond, window) == (0, width)
+    overflowing = browser.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map(e => e.scrollWidth > e.clientWidth)"
+    )
+    assert any(overflowing) or width > 360
+    browser.refresh()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("selector", ["body", "p", ".soft", "a", "svg text", ".heat th"])
+def test_words_can_be_read_in_light_and_in_dark(browser, scheme, selector):
+    emulate(browser, scheme=scheme)
+    background = style(browser, "body", "backgroundColor")
+    assert (luminance(background) < 0.1) == (scheme == "dark")
+    colour = style(browser, selector, "fill" if "svg" in selector else "color")
+    assert contrast(colour, background) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_on_coloured_cells_can_be_read(browser, scheme):
+    emulate(browser, scheme=scheme)
+    pairs = browser.execute_script(
+        "const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});"
+        "return [...document.querySelectorAll('.heat td')].map(getComputedStyle).map(s => {"
+        "canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = s.backgroundColor;"
+        "canvas.fillRect(0, 0, 1, 1);"
+        "return [s.color, `${canvas.getImageData(0, 0, 1, 1).data}`]})"
+    )
+    filled = [pair for pair in pairs if not pair[1].endswith(",0")]
+    assert len({ground for _, ground in filled}) > 10
+    assert min(contrast(*pair) for pair in filled) >= 4.5
+
+
+def test_charts_have_words_that_are_seen(browser):
+    emulate(browser)
+    charts = browser.execute_script(
+        "return [...document.querySelectorAll('svg')].filter(s => s.checkVisibility()).map(s =>"
+        "[s.getAttribute('aria-label'), [...s.querySelectorAll('text')].map(t => t.textContent),"
+        "Math.min(...[...s.querySelectorAll('text')].map(t => t.getBoundingClientRect().width))])"
+    )
+    labels = [label.partition(":")[0] for label, *_ in charts]
+    assert {"mean IoU over background thresholds", "images by their mean IoU"} <= {*labels}
+    assert all(len(words) > 4 and narrowest > 0 for _, words, narrowest in charts)
+
+
+def test_headings_come_in_order_and_every_table_names_its_rows_and_columns(browser):
+    levels = browser.execute_script(
+        "return [...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => +h.tagName[1])"
+    )
+    assert levels[0] == 1
+    assert max(np.diff(levels)) == 1
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('th')].every(t => t.scope)"
+        "&& [...document.querySelectorAll('tbody tr')].every(r => r.querySelector('th'))"
+    )
+    identities = browser.execute_script(
+        "return [...document.querySelectorAll('[id]')].map(e => e.id)"
+    )
+    assert len(identities) == len({*identities})
+
+
+def test_links_lead_to_places_on_the_page(browser):
+    assert browser.execute_script(
+        "const links = [...document.querySelectorAll('a')];"
+        "return links.length > 3 && links.every(a => document.querySelector(a.hash))"
+    )
+
+
+def test_on_paper_everything_is_unfolded_and_light(browser):
+    hidden = (
+        "return [...document.querySelectorAll('details > :not(summary)')]"
+        ".filter(e => !e.checkVisibility()).length"
+    )
+    emulate(browser, scheme="dark")
+    assert browser.execute_script(hidden) > 0
+    emulate(browser, scheme="dark", media="print")
+    assert browser.execute_script(hidden) == 0
+    assert luminance(style(browser, "body", "backgroundColor")) > 0.9
+    clipped = (
+        "return [...document.querySelectorAll('.scroll, .picture, pre')]"
+        ".filter(e => getComputedStyle(e).overflowX != 'visible').length"
+    )
+    assert browser.execute_script(clipped) == 0
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert base64.b64decode(printed["data"]).startswith(b"%PDF-")

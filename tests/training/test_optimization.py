@@ -1,0 +1,180 @@
+"""One step: the same whether taken whole or in passes, and none at all when it is not finite."""
+
+import copy
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from zeroseg import CLIPConfig, ViewComposition, ZeroSeg, ZeroSegConfig, ZeroSegPaper
+from zeroseg.data.batch import Batch
+from zeroseg.training.average import WeightAverage
+from zeroseg.training.distillation import Distillation
+from zeroseg.training.optimization import Optimization, SkippedStep
+from zeroseg.training.schedule import parameter_groups
+from zeroseg.training.teacher import Teacher
+
+CONFIG = ZeroSegConfig(
+    image_size=32,
+    patch_size=8,
+    width=32,
+    depth=2,
+    num_heads=2,
+    embed_dim=16,
+    decoder_depth=1,
+    decoder_width=16,
+    decoder_heads=2,
+    assignment="soft",
+    patch_embeddings=True,
+)
+GRIDS = (1, 2)
+
+
+def batch(seed: int = 0, images: int = 8) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    embeddings = torch.randn(images, 5, 16, generator=generator)
+    return Batch(tuple(f"{seed}-{i}" for i in range(images)), pixels, embeddings=embeddings)
+
+
+def embedded(batch: Batch) -> torch.Tensor:
+    assert batch.embeddings is not None
+    return nn.functional.normalize(batch.embeddings, dim=-1)
+
+
+class Spoilt:
+    """The real objective, whose loss is spoilt for one batch."""
+
+    def __init__(self, objective: Distillation, key: str, factor: float) -> None:
+        self.objective, self.key, self.factor = objective, key, factor
+
+    def __call__(self, model, batch, step):
+        losses = self.objective(model, batch, step)
+        return {k: v * self.factor if self.key in batch.keys else v for k, v in losses.items()}
+
+    def health(self):
+        return self.objective.health()
+
+
+def optimization(passes=1, terms=None, average=0.0, spoil=None, clip=1.0) -> Optimization:
+    torch.manual_seed(0)
+    accelerator = Accelerator()
+    student = ZeroSeg(CONFIG)
+    objective = Distillation(
+        Teacher(CLIPConfig(), GRIDS, 16, embedded), terms or ViewComposition(), 8
+    )
+    if spoil is not None:
+        objective = Spoilt(objective, *spoil)
+    optimizer = torch.optim.AdamW(parameter_groups(student, 0.05), fused=True)
+    model, optimizer = accelerator.prepare(student, optimizer)
+    kept = WeightAverage(student, average) if average else None
+    return Optimization(
+        accelerator, model, optimizer, objective, passes=passes, clip_norm=clip, average=kept
+    )
+
+
+def weights(made: Optimization) -> dict[str, torch.Tensor]:
+    return {k: v.detach().clone() for k, v in made.model.named_parameters()}
+
+
+@pytest.mark.parametrize("terms", [ViewComposition(), ZeroSegPaper()])
+@pytest.mark.parametrize("passes", [2, 3, 8])
+def test_several_passes_give_the_step_of_the_whole_batch(terms, passes):
+    whole, parts = optimization(terms=terms), optimization(passes, terms=terms)
+    for step in range(3):
+        torch.manual_seed(step)
+        expected = whole(batch(step), step, 1e-3)
+        torch.manual_seed(step)
+        got = parts(batch(step), step, 1e-3)
+        assert expected.keys() == got.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-5)
+    # AdamW divides by the gradient's size: where that is rounding alone, so is the step.
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-3, atol=3e-4)
+
+
+def test_the_gradient_norm_is_logged_as_it_was_before_clipping():
+    loose, tight = optimization(clip=1e9), optimization(clip=1e-3)
+    torch.manual_seed(0)
+    expected = loose(batch(), 0, 1e-3)["gradient_norm"]
+    torch.manual_seed(0)
+    assert tight(batch(), 0, 1e-3)["gradient_norm"] == expected
+    assert expected > 1e-3
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("passes", [1, 4])
+def test_a_step_that_is_not_finite_changes_nothing_and_is_named(factor, passes):
+    made = optimization(passes, spoil=("1-3", factor), average=0.5)
+    made(batch(0), 0, 1e-3)
+    before, state = weights(made), copy.deepcopy(made.optimizer.state_dict()["state"])
+    assert made.skipped() == []
+    made(batch(1), 1, 1e-3)
+    for name, value in weights(made).items():
+        assert torch.equal(value, before[name]), name
+    for number, values in made.optimizer.state_dict()["state"].items():
+        assert all(torch.equal(v, state[number][k]) for k, v in values.items())
+    made(batch(2), 2, 1e-3)
+    assert made.skipped() == [SkippedStep(1, batch(1).keys)]
+    assert made.skipped() == []
+    after = weights(made)
+    assert any(not torch.equal(after[name], value) for name, value in before.items())
+    assert all(v.isfinite().all() for v in after.values())
+    assert made.average is not None
+    assert all(v.isfinite().all() for v in made.average.tensors().values())
+
+
+def test_a_skipped_step_is_as_if_it_had_not_been():
+    with_it, without = optimization(spoil=("1-0", float("nan"))), optimization()
+    for number in (0, 1, 2):
+        torch.manual_seed(number)
+        with_it(batch(number), number, 1e-3)
+        if number != 1:
+            torch.manual_seed(number)
+            without(batch(number), number, 1e-3)
+    torch.testing.assert_close(weights(with_it), weights(without), rtol=0, atol=0)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Fails where a value is read from the device: on a GPU, the host would wait for it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+            torch.ops.aten.masked_select.default,
+        ):
+            raise AssertionError(f"{func} waits for the device")
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("terms", [ViewComposition(), ZeroSegPaper()])
+def test_a_step_reads_nothing_back_from_the_device(terms):
+    made = optimization(2, terms, average=0.9)
+    made(batch(0), 0, 1e-3)
+    with NoWaiting():
+        losses = made(batch(1), 1, 1e-3)
+        with pytest.raises(AssertionError, match="waits"):
+            losses["gradient_norm"].item()
+
+
+def test_the_average_of_the_weights_is_the_sum_that_it_should_be():
+    made = optimization(average=0.75)
+    expected = weights(made)
+    for step in range(4):
+        made(batch(step), step, 1e-2)
+        now = weights(made)
+        expected = {k: 0.75 * v + 0.25 * now[k] for k, v in expected.items()}
+    assert made.average is not None
+    for name, value in made.average.tensors().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_rate_is_scaled_by_the_group():
+    made = optimization()
+    for number, group in enumerate(made.optimizer.param_groups):
+        group["scale"] = 0.5**number
+    made(batch(), 0, 0.4)
+    assert [g["lr"] for g in made.optimizer.param_groups] == [0.4, 0.2]

@@ -1,0 +1,1 @@
+"""Facts of the benchmarks: classes, splits, words."""

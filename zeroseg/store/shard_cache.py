@@ -1,0 +1,96 @@
+"""Local files for shards wherever they are, so that every reader reads by offset.
+
+A local shard is itself. A remote one (an fsspec URL, or webdataset's `pipe:`) is copied whole into
+a folder, once for all processes of a machine, and the longest unused copies make room for it.
+"""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+from webdataset.gopen import gopen
+
+from zeroseg.errors import InputError
+from zeroseg.store.storage import fetch
+from zeroseg.store.tar_index import index_path
+
+Result = TypeVar("Result")
+
+
+def is_local(url: str) -> bool:
+    """Whether a path of this machine, and no URL or command."""
+    return "://" not in url and not url.startswith("pipe:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardCache:
+    """Where copies of remote shards are kept, and how hard reading tries."""
+
+    folder: Path = Path("~/.cache/zeroseg/shards")
+    gigabytes: float = 100.0
+    """Most that the copies may take."""
+    retries: int = 3
+    """Further tries of a shard that cannot be read."""
+    pause: float = 1.0
+    """Seconds before the first further try; each later one waits twice as long."""
+
+    def read(self, url: str, action: Callable[[Path], Result]) -> Result:
+        """What `action` makes of a local file with the shard's bytes; nobody removes it meanwhile.
+
+        Raises OSError or InputError when the file cannot be had.
+        """
+        if is_local(url):
+            return action(Path(url))
+        folder = self.folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.tar"
+        with FileLock(copy.with_suffix(".lock")):
+            if not copy.is_file():
+                _fetch(url, copy)
+                self._make_room(copy)
+            copy.touch()  # the time of last use
+            return action(copy)
+
+    def _make_room(self, fresh: Path) -> None:
+        copies = sorted(fresh.parent.glob("*.tar"), key=lambda p: p.stat().st_mtime)
+        excess = sum(p.stat().st_size for p in copies) - self.gigabytes * 1e9
+        for old in copies:
+            if excess > 0 and old != fresh:
+                with suppress(Timeout), FileLock(old.with_suffix(".lock"), timeout=0):
+                    excess -= old.stat().st_size
+                    old.unlink()
+                    index_path(old).unlink(missing_ok=True)
+
+    def persistently(self, action: Callable[[], Result]) -> Result:
+        """Do what may fail for a while; the last failure is raised."""
+        for attempt in range(self.retries):
+            try:
+                return action()
+            except (OSError, InputError):
+                time.sleep(self.pause * 2**attempt)
+        return action()
+
+
+def _fetch(url: str, copy: Path) -> None:
+    """Copy a remote shard, and its index where there is one: whole, or not at all."""
+    fresh = copy.with_suffix(".new")
+    if url.startswith("pipe:"):
+        with gopen(url, "rb") as stream, fresh.open("wb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+    else:
+        fetch(url, fresh)
+        _fetch_index(url, index_path(copy))
+    fresh.rename(copy)  # last: the copy is there once its name is
+
+
+def _fetch_index(url: str, index: Path) -> None:
+    try:
+        fetch(f"{url.removesuffix('.tar')}.idx", index)
+    except InputError:  # it has none: the copy is scanned when it is opened
+        index.unlink(missing_ok=True)
