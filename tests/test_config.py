@@ -6,9 +6,10 @@ import pytest
 
 import configs
 from pipelines import cli
-from zeroseg.config import RunConfig, differences, from_json, read_config, to_json
+from zeroseg.config import RunConfig, read_config
 from zeroseg.errors import InputError
 from zeroseg.models.vit import TrunkWeights
+from zeroseg.records import differences, from_json, to_json
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.teacher import CachedTeacher
 

@@ -1,14 +1,11 @@
 """What a run is: frozen dataclasses, filled in by a file under configs/ and the command line."""
 
-import dataclasses
 import json
 import runpy
-import types
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
@@ -17,6 +14,7 @@ from zeroseg.errors import InputError
 from zeroseg.evaluation.watching import Watch
 from zeroseg.models.vit import TrunkWeights
 from zeroseg.models.zeroseg import ZeroSegConfig
+from zeroseg.records import from_json
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.processes import Precision
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
@@ -134,78 +132,3 @@ def _json(path: str) -> Any:
         return json.loads(Path(path).read_text())
     except ValueError as error:
         raise InputError(f"config {path} is not JSON: {error}") from error
-
-
-def to_json(value: Any) -> Any:
-    """Plain values; a dataclass becomes a dict that also names its class."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"class": type(value).__name__} | fields
-    if isinstance(value, tuple):
-        return [to_json(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def from_json(kind: Any, value: Any, where: str) -> Any:
-    """Rebuild what `to_json` wrote, as a value of type `kind`.
-
-    Raises InputError naming any field that is unknown or missing, and its place.
-    """
-    if isinstance(kind, types.UnionType):
-        options = [k for k in typing.get_args(kind) if k is not types.NoneType]
-        if value is None:
-            return None
-        named = [k for k in options if isinstance(value, dict) and k.__name__ == value.get("class")]
-        return from_json((named or options)[0], value, where)
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: expected the fields of {kind.__name__}, found {value!r}")
-        hints = typing.get_type_hints(kind)
-        given = {k: v for k, v in value.items() if k != "class"}
-        unknown, missing = given.keys() - hints.keys(), hints.keys() - given.keys()
-        if unknown or missing:
-            raise InputError(
-                f"{where}: {kind.__name__} has unknown fields {sorted(unknown)} and lacks "
-                f"{sorted(missing)}: mend the file, or start from a config of configs/"
-            )
-        return kind(**{k: from_json(hints[k], v, f"{where}: {k}") for k, v in given.items()})
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise InputError(f"{where}: expected a list, found {value!r}")
-        inner = typing.get_args(kind)[0]
-        return tuple(from_json(inner, v, where) for v in value)
-    return _plain(kind, value, where)
-
-
-def _plain(kind: Any, value: Any, where: str) -> Any:
-    """A value of a simple type, as JSON holds it."""
-    if typing.get_origin(kind) is Literal:
-        if value not in typing.get_args(kind):
-            raise InputError(f"{where}: {value!r} is none of {typing.get_args(kind)}")
-        return value
-    accepted = {Path: str, float: (int, float)}.get(kind, kind)
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
-    return kind(value)
-
-
-def flat(value: Any, where: str = "") -> dict[str, Any]:
-    """A JSON config as one dict of plain values, `data.batch_size` and the like."""
-    if isinstance(value, dict):
-        return {
-            name: leaf
-            for key, inner in value.items()
-            for name, leaf in flat(inner, f"{where}.{key}" if where else key).items()
-        }
-    return {where: value if isinstance(value, bool | int | float | str) else str(value)}
-
-
-def differences(a: Any, b: Any, where: str = "") -> list[str]:
-    """Fields in which two JSON configs differ, as `data.batch_size: 32 -> 64`."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return [
-            d
-            for k in sorted(a.keys() | b.keys())
-            for d in differences(a.get(k), b.get(k), f"{where}.{k}" if where else k)
-        ]
-    return [] if a == b else [f"{where}: {a} -> {b}"]

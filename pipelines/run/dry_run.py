@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from accelerate.utils import set_seed
 
 from pipelines.run.job import Job, accelerator_for, build_job
-from zeroseg.config import RunConfig, to_json
+from zeroseg.config import RunConfig
+from zeroseg.records import to_json
 
 
 def dry_run(config: RunConfig) -> None:

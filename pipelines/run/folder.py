@@ -13,8 +13,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from zeroseg.config import RunConfig, differences, flat, to_json
+from zeroseg.config import RunConfig
 from zeroseg.errors import InputError
+from zeroseg.records import differences, flat, to_json
 from zeroseg.store.storage import write_atomically
 from zeroseg.training.checkpoints import Checkpoints, Content, state_of
 

@@ -13,8 +13,9 @@ from accelerate.tracking import TensorBoardTracker, WandBTracker, get_available_
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from zeroseg.config import RunConfig, flat, to_json
+from zeroseg.config import RunConfig
 from zeroseg.errors import InputError
+from zeroseg.records import flat, to_json
 from zeroseg.store.storage import write_atomically
 
 KNOWN_AS: Mapping[str, Callable[[Any], dict[str, str]]] = {
