@@ -18,10 +18,10 @@ from shards.sample import BadSample, Sample, Source
 from shards.verify_sample import Cause, right_sample
 from shards.verify_shard import Finding, NamedShard, ShardReport, verify_shard
 from zeroseg.errors import InputError
-from zeroseg.store.manifest import NAME, Manifest, read_manifest
+from zeroseg.store.manifest import NAME, Manifest, parsed_manifest
 from zeroseg.store.set_writer import LEFT_OUT
 from zeroseg.store.shard_cache import is_local
-from zeroseg.store.storage import join
+from zeroseg.store.storage import exists, join, read_bytes
 
 SHOWN = 5
 """Findings of one cause that are told; the rest are counted."""
@@ -90,13 +90,14 @@ def named_shards(spec: str) -> tuple[list[NamedShard], list[Finding]]:
 def _manifests(folders: Sequence[str]) -> tuple[dict[str, Manifest], list[Finding]]:
     found, findings = {}, []
     for folder in dict.fromkeys(folders):
+        path = join(folder or ".", NAME)
+        if not exists(path):
+            continue
+        data = read_bytes(path)  # outside: that the network fails says nothing of the set
         try:
-            manifest = read_manifest(folder or ".")
+            found[folder] = parsed_manifest(data, path)
         except InputError as error:
             findings.append(Finding(Cause.MANIFEST, f"{folder}{NAME}", str(error)))
-            continue
-        if manifest:
-            found[folder] = manifest
     return found, findings
 
 

@@ -13,6 +13,7 @@ from numpy import ndarray
 from shards.contents import Contents, contents, opened_shard, size_of
 from shards.parallel import count_image
 from shards.verify_sample import Cause, SampleError, verify_sample
+from zeroseg.errors import InputError
 from zeroseg.store.manifest import ShardRecord
 from zeroseg.store.tar_index import index_path, parsed_index
 
@@ -94,7 +95,7 @@ def _of_index(url: str, path: Path, found: Contents) -> Iterator[Finding]:
         return
     try:
         index = parsed_index(path.read_text(), path.name)
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, InputError, ValueError, IndexError) as error:
         yield Finding(Cause.INDEX, url, f"{type(error).__name__}: {error}")
         return
     right = found.index

@@ -29,6 +29,7 @@ from zeroseg.store.shard_set import ShardSet, open_set
 from zeroseg.store.storage import exists, join, read_bytes
 
 NAME = "embeddings.json"
+EMBED_AGAIN = "run `zeroseg embed` again into another folder"
 Storage = Literal["float16", "int8"]
 
 
@@ -225,16 +226,19 @@ class EmbeddingReader:
             number = self.reader.number(shard, sample.key)
             if number is not None:
                 return self.reader.read(shard, number, (f"{turn}.npy", "json")).members
-        except (UnreadableShard, OSError) as error:
+        except UnreadableShard as error:
+            again = "start again once that is mended"
+            raise self._refusal(sample, f"unreadable ({error})", again) from error
+        except OSError as error:
             raise self._refusal(sample, f"unreadable ({error})") from error
         raise self._refusal(sample, "missing")
 
-    def _refusal(self, sample: RawSample, why: str) -> Exception:
+    def _refusal(self, sample: RawSample, why: str, remedy: str = EMBED_AGAIN) -> Exception:
         if self.stored.skip:
             return UnusableEmbedding(why)
         return InputError(
-            f"the embedding of {sample.key} of {sample.shard} is {why}: run `zeroseg embed` again "
-            "into another folder, or set teacher.unusable to skip"
+            f"the embedding of {sample.key} of {sample.shard} is {why}: {remedy}, or set "
+            "teacher.unusable to skip"
         )
 
 

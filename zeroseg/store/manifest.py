@@ -44,10 +44,13 @@ class Manifest:
 def read_manifest(folder: str) -> Manifest | None:
     """Read a folder's manifest; None where there is none. Raises InputError when it is damaged."""
     path = join(folder, NAME)
-    if not exists(path):
-        return None
+    return parsed_manifest(read_bytes(path), path) if exists(path) else None
+
+
+def parsed_manifest(data: bytes, path: str) -> Manifest:
+    """Read the bytes of a manifest; `path` names it in the error."""
     try:
-        values = json.loads(read_bytes(path))
+        values = json.loads(data)
         shards = tuple(ShardRecord(**row) for row in values.pop("shards"))
         manifest = Manifest(shards=shards, **values | {"classes": tuple(values["classes"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -44,23 +44,21 @@ def listed(
 
 def exists(url: str) -> bool:
     """Whether there is such a file or folder."""
-    with _named(url, "looked up"):
-        try:
-            _info(url)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
+    return _info(url) is not None
 
 
 def is_file(url: str) -> bool:
     """Whether it is a file and no folder; False when there is no such thing."""
-    return exists(url) and _info(url)["type"] == "file"
+    info = _info(url)
+    return info is not None and info["type"] == "file"
 
 
 def size(url: str) -> int | None:
     """Bytes of a file; None where a web server does not tell."""
-    with _named(url, "looked up"):
-        return _info(url)["size"]
+    info = _info(url)
+    if info is None:
+        raise _refusal(url, "looked up", FileNotFoundError("no such file"))
+    return info["size"]
 
 
 def read_bytes(url: str) -> bytes:
@@ -159,10 +157,15 @@ def _storage(url: str) -> tuple[Any, str]:
     return url_to_fs(url)
 
 
-def _info(url: str) -> dict[str, Any]:
-    storage, path = _storage(url)
-    storage.invalidate_cache()  # another process may have written since the folder was listed
-    return storage.info(path)
+def _info(url: str) -> dict[str, Any] | None:
+    """What a storage tells of a file or folder; None when there is no such thing."""
+    with _named(url, "looked up"):
+        storage, path = _storage(url)
+        storage.invalidate_cache()  # another process may have written since the folder was listed
+        try:
+            return storage.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def _local_files(root: Path, recursive: bool) -> Iterator[tuple[str, int | None]]:
