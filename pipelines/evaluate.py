@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from accelerate import Accelerator
@@ -28,7 +28,8 @@ from pipelines.scoring.subjects import Subject, subject_of
 from zeroseg.datasets.benchmarks import Benchmark, benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol, protocol_named
-from zeroseg.evaluation.results import curve, fingerprint, result_of
+from zeroseg.evaluation.results import Result, fingerprint, result_of
+from zeroseg.evaluation.scores import threshold_curve
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task, task_for, wording
 from zeroseg.models.zeroseg import Readout
@@ -107,17 +108,17 @@ class Evaluation:
     def chosen_threshold(self, shards: ShardSet, benchmark: Benchmark) -> float:
         """The background threshold with the highest mean IoU on held-out data."""
         task = task_for(self.subject.clip, benchmark, self.config.protocol, SWEEP[0])
-        found = curve(self.tally(shards, task, SWEEP, None), task.protocol.absent)
-        assert found is not None
-        return found["maximum"]["threshold"]
+        curve = threshold_curve(self.tally(shards, task, SWEEP, None), task.protocol.absent)
+        assert curve is not None
+        return curve.maximum.threshold
 
-    def write(self, content: dict[str, Any], tally: Tally, shards: ShardSet, task: Task) -> None:
+    def write(self, result: Result, tally: Tally, shards: ShardSet, task: Task) -> None:
         """Result, pictures and a table; then what the evaluation went on from is not needed."""
-        path = result_path(self.folder, content)
-        write_result(path, content, tally)
+        path = result_path(self.folder, result)
+        write_result(path, result, tally)
         segmenter = self.subject.segmenter(task.protocol.model_scale)
-        write_examples(self.folder, segmenter, shards, task, content, self.config.examples)
-        print_scores(content)
+        write_examples(self.folder, segmenter, shards, task, result, self.config.examples)
+        print_scores(result)
         print(path)
         for folder in self.parts:
             remove(str(folder))
@@ -127,7 +128,7 @@ class Evaluation:
     ) -> Path:
         """A folder that no other evaluation shares."""
         about = {
-            "model": self.subject.about,
+            "model": self.subject.identity,
             "benchmark": dataclasses.asdict(task.benchmark) | {"unseen": None},
             "shards": [*shards.urls, *shards.digests, *map(str, shards.counts)],
             "protocol": dataclasses.asdict(task.protocol),
@@ -142,8 +143,8 @@ class Evaluation:
         return folder
 
 
-def run(config: EvaluateConfig) -> dict[str, Any]:
-    """Evaluate, and write `results/` and `examples/` into the folder; return the result's content.
+def run(config: EvaluateConfig) -> Result:
+    """Evaluate, and write `results/` and `examples/` into the folder; return the result.
 
     Raises InputError before anything is scored when model, data, protocol and benchmark do not fit.
     """
@@ -165,9 +166,9 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     task = task_for(subject.clip, benchmark, config.protocol, threshold)
     thresholds = SWEEP if task.threshold is not None else ()
     tally = evaluation.tally(shards, task, thresholds, config.limit)
-    content = result_of(
+    result = result_of(
         subject.name + (f", first {config.limit}" if config.limit else ""),
-        subject.about,
+        subject.identity,
         task,
         config.shards,
         tally,
@@ -175,10 +176,10 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         code="{zeroseg}/{commit}".format(**code()),
     )
     if accelerator.is_main_process:
-        evaluation.write(content, tally, shards, task)
+        evaluation.write(result, tally, shards, task)
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return content
+    return result
 
 
 def check_window(protocol: Protocol, multiple: int) -> None:

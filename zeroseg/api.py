@@ -7,7 +7,7 @@ from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate, label_maps
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, protocol_named
-from zeroseg.evaluation.results import Scores
+from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.evaluation.watching import Watch
 from zeroseg.models import load, save

@@ -3,8 +3,7 @@
 import html
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import matplotlib
 import numpy as np
@@ -12,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
+
+from zeroseg.evaluation.scores import ThresholdCurve
 
 INK, RULE, ACCENT, MARK = "#010101", "#010102", "#010103", "#010104"
 SERIES = tuple(f"#0102{number:02x}" for number in range(1, 8))
@@ -59,15 +60,16 @@ def chart(label: str, draw: Callable[[Axes], None], size: tuple[float, float] = 
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)
 
 
-def threshold_curve(of: str, curve: Mapping[str, Any], in_use: float | None, score: float) -> str:
+def threshold_chart(of: str, curve: ThresholdCurve, in_use: float | None, score: float) -> str:
     """Mean IoU over background thresholds: its maximum and the one in use; shares in, percent out."""
-    best = curve["maximum"]
 
     def draw(axes: Axes) -> None:
-        values = [100 * value for value in curve["miou"]]
-        axes.fill_between(curve["thresholds"], values, color=ACCENT, alpha=0.15, linewidth=0)
-        axes.plot(curve["thresholds"], values, color=ACCENT)
-        axes.plot(best["threshold"], 100 * best["miou"], "o", color=MARK, label="maximum")
+        values = [100 * value for value in curve.miou]
+        axes.fill_between(curve.thresholds, values, color=ACCENT, alpha=0.15, linewidth=0)
+        axes.plot(curve.thresholds, values, color=ACCENT)
+        axes.plot(
+            curve.maximum.threshold, 100 * curve.maximum.miou, "o", color=MARK, label="maximum"
+        )
         if in_use is not None:
             axes.axvline(in_use, color=INK, linewidth=1, linestyle="--", label="in use")
             axes.plot(in_use, 100 * score, "D", color=INK, markersize=5)

@@ -1,24 +1,22 @@
 """Whether the best of a column is better than the others for certain: paired bootstrap over images."""
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.report.results import Result
+from pipelines.report.results import RunResult
 from pipelines.report.table import groups_of, setting_of
 from zeroseg.evaluation.bootstrap import paired
-from zeroseg.evaluation.tally import ClassCounts, from_bytes
+from zeroseg.evaluation.tally import ClassCounts, Tally
 
 
 class Comparison(NamedTuple):
     """How much higher the mean IoU of one result is than another's, in points."""
 
     column: str
-    better: Result
-    other: Result
+    better: RunResult
+    other: RunResult
     difference: float
     low: float
     """Lower end of the interval with 95 % of the samples."""
@@ -30,31 +28,24 @@ class Comparison(NamedTuple):
         return self.low > 0
 
 
-def comparisons_of(results: Sequence[Result]) -> list[Comparison]:
+def comparisons_of(results: Sequence[RunResult]) -> list[Comparison]:
     """The best result of each setting with every other one; results without counts are left out."""
     found = []
-    for group in groups_of(results):
-        held = [r for r in results if setting_of(r) == group.setting and counts_file(r).is_file()]
-        counts = [counts_of(result) for result in held]
-        if not held:
+    for group in groups_of(held.result for held in results):
+        same = [held for held in results if setting_of(held.result) == group.setting]
+        counts = [(held, _in_order(t, held)) for held in same if (t := held.tally) is not None]
+        if not counts:
             continue
-        best = max(range(len(held)), key=lambda i: held[i].scores["miou"])
-        for i, other in enumerate(held):
-            if i != best:
-                absent = 0.0 if other.protocol.get("absent_classes") == "zero" else math.nan
-                values = paired(counts[i], counts[best], absent=absent)
+        best, most = max(counts, key=lambda pair: pair[0].result.scores.miou)
+        for other, fewer in counts:
+            if other is not best:
+                values = paired(fewer, most, absent=other.result.protocol.absent)
                 points = (100 * value for value in values)
-                found.append(Comparison(group.heading, held[best], other, *points))
+                found.append(Comparison(group.heading, best, other, *points))
     return found
 
 
-def counts_of(result: Result) -> ClassCounts:
-    """What was counted of each image, images in order of their keys."""
-    tally = from_bytes(counts_file(result).read_bytes())
+def _in_order(tally: Tally, held: RunResult) -> ClassCounts:
+    """Counts of each image, images in order of their keys."""
     order = np.argsort(np.array(tally.keys))
-    return ClassCounts(*(part[order] for part in tally.by_image(result.threshold["value"])))
-
-
-def counts_file(result: Result) -> Path:
-    """Where the counts are: beside the result."""
-    return result.file.with_suffix(".npz")
+    return ClassCounts(*(part[order] for part in tally.by_image(held.result.threshold.value)))

@@ -1,5 +1,6 @@
 """One result in detail: its classes, what is taken for what, its threshold, its images."""
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from pipelines.report.charts import distribution, threshold_curve
-from pipelines.report.results import Result, number
+from pipelines.report.charts import distribution, threshold_chart
+from pipelines.report.results import RunResult, number
+from zeroseg.evaluation.results import Result
 
 SHOWN = 12
 """Rows and columns of a heat map, and confusions in a list."""
@@ -70,6 +72,8 @@ class Details:
     """All that the page shows of a result, besides its row in the table."""
 
     result: Result
+    model: dict[str, str]
+    """Fields of the model's identity that say something."""
     summary: dict[str, float]
     """Scores by name, in percent."""
     highest: Sequence[ClassScore]
@@ -84,28 +88,31 @@ class Details:
     """Of the images' mean IoU, in percent."""
 
 
-def details_of(result: Result) -> Details:
+def details_of(held: RunResult) -> Details:
     """Everything about one result."""
+    result = held.result
     classes = class_scores(result)
     known = [score for score in classes if score.iou is not None]
     many = len(classes) > FEW
     confusion = np.array(result.confusion, dtype=np.int64)
-    images = [v for image in result.images if (v := number(image["miou"])) is not None]
+    images = [v for image in result.images if (v := number(image.miou)) is not None]
+    identity = dataclasses.asdict(result.model)
     curve, scores = result.curve, result.scores
-    of = ", ".join((result.run, result.name, result.benchmark, result.protocol["name"]))
+    of = ", ".join((held.run, result.name, result.benchmark, result.protocol.name))
     return Details(
         result=result,
+        model={k: str(v)[:12] if k == "sha256" else str(v) for k, v in identity.items() if v},
         summary={
             name: 100 * value
             for key, name in SUMMARY.items()
-            if (value := number(scores.get(key))) is not None
+            if (value := number(getattr(scores, key))) is not None
         },
         highest=known[:10] if many else (),
         lowest=known[-10:] if many else (),
         classes=classes,
         confusions=largest_confusions(confusion, result.classes),
         heat_map=heat_map(confusion, result.classes),
-        threshold_chart=threshold_curve(of, curve, result.threshold["value"], scores["miou"])
+        threshold_chart=threshold_chart(of, curve, result.threshold.value, scores.miou)
         if curve
         else "",
         distribution_chart=distribution(of, images) if images else "",
@@ -115,10 +122,10 @@ def details_of(result: Result) -> Details:
 
 def class_scores(result: Result) -> list[ClassScore]:
     """The highest IoU first; classes that do not occur last."""
-    accuracies = result.scores["per_class_accuracy"]
+    accuracies = result.scores.per_class_accuracy
     scores = [
-        ClassScore(name, _percent(iou), _percent(accuracies.get(name)))
-        for name, iou in result.scores["per_class"].items()
+        ClassScore(name, _percent(iou), _percent(accuracies[name]))
+        for name, iou in result.scores.per_class.items()
     ]
     return sorted(scores, key=lambda s: -1.0 if s.iou is None else s.iou, reverse=True)
 

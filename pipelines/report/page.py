@@ -18,7 +18,7 @@ from pipelines.report.comparisons import comparisons_of
 from pipelines.report.curves import Curve, curves
 from pipelines.report.details import Details, details_of
 from pipelines.report.published import BENCHMARKS, CERTAINTIES, FAMILIES, PUBLISHED, Published
-from pipelines.report.results import Result, metrics_of, pictures_of, results_of, watched_of
+from pipelines.report.results import RunResult, metrics_of, pictures_of, results_of, watched_of
 from pipelines.report.table import SCORES, Table, table_of
 from zeroseg.errors import InputError
 
@@ -74,11 +74,11 @@ def report(runs: Sequence[Path], output: Path) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
     )
-    page = environment.get_template("report.html.jinja").render(
+    page = environment.get_template("page.html.jinja").render(
         table=table_of(everything),
         score_names=SCORES,
         comparisons=comparisons_of(everything),
-        published=published_parts({result.benchmark for result in everything}),
+        published=published_parts({held.result.benchmark for held in everything}),
         certainties=CERTAINTIES,
         runs=[run_part(run, name, results[run]) for run, name in named(runs).items()],
     )
@@ -100,7 +100,7 @@ def named(runs: Sequence[Path]) -> dict[Path, str]:
     return {r: str(r) if names.count(n) > 1 else n for r, n in zip(runs, names, strict=True)}
 
 
-def run_part(run: Path, name: str, results: Sequence[Result]) -> RunPart:
+def run_part(run: Path, name: str, results: Sequence[RunResult]) -> RunPart:
     """Collect what is in a run folder."""
     rows = metrics_of(run)
     if not rows and not results:
@@ -118,9 +118,9 @@ def run_part(run: Path, name: str, results: Sequence[Result]) -> RunPart:
                     kind: [_embedded(*picture) for picture in pictures]
                     for kind, pictures in pictures_of(run, benchmark).items()
                 },
-                [details_of(result) for result in results if result.benchmark == benchmark],
+                [details_of(held) for held in results if held.result.benchmark == benchmark],
             )
-            for benchmark in dict.fromkeys([*(r.benchmark for r in results), *drawn])
+            for benchmark in dict.fromkeys([*(held.result.benchmark for held in results), *drawn])
         ],
         config.read_text() if config.is_file() else "",
     )

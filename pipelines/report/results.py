@@ -1,109 +1,48 @@
 """What a run folder holds for the page: result files, rows of metrics, pictures."""
 
+import dataclasses
 import json
 import math
 import re
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from pipelines.report.curves import Row
-from zeroseg.errors import InputError
+from zeroseg.evaluation.results import Result, read_result
+from zeroseg.evaluation.tally import Tally, from_bytes
 
-FORMAT = 1
-NUMBER, MAYBE = (int, float), (int, float, type(None))
-REQUIRED: dict[str, type | tuple[type, ...]] = {
-    "name": str,
-    "model": dict,
-    "model.kind": str,
-    "benchmark": str,
-    "classes": list,
-    "shards": str,
-    "protocol": dict,
-    "protocol.name": str,
-    "threshold.value": MAYBE,
-    "threshold.chosen_on": (str, type(None)),
-    "scores.miou": NUMBER,
-    "scores.per_class": dict,
-    "scores.per_class_accuracy": dict,
-    "scores.images": int,
-    "scores.skipped": list,
-    "curve": (dict, type(None)),
-    "confusion": list,
-    "images": list,
-    "code": str,
-}
-CURVE: dict[str, type | tuple[type, ...]] = {
-    "curve.thresholds": list,
-    "curve.miou": list,
-    "curve.maximum.threshold": NUMBER,
-    "curve.maximum.miou": NUMBER,
-    "curve.area": NUMBER,
-}
 KINDS = {"best": "Best images", "median": "Median images", "worst": "Worst images"}
 RANKED = re.compile(r"(best|median|worst)-(\d+)-(.*)-(\d+)")
 """Kind, rank, key and mean IoU in percent: names of the pictures that `zeroseg evaluate` chose."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """One result file; shares in [0, 1], null where a class is in neither truth nor prediction."""
+class RunResult(NamedTuple):
+    """A result and where it is from."""
 
-    file: Path
     run: str
     """What the page calls its run folder."""
-    name: str
-    model: dict[str, Any]
-    benchmark: str
-    classes: list[str]
-    shards: str
-    protocol: dict[str, Any]
-    threshold: dict[str, Any]
-    scores: dict[str, Any]
-    curve: dict[str, Any] | None
-    confusion: list[list[int]]
-    """Pixels; rows are the truth, columns the prediction."""
-    images: list[dict[str, Any]]
-    code: str
+    file: Path
+    result: Result
+
+    @property
+    def tally(self) -> Tally | None:
+        """The counts beside the result; None if they are not there."""
+        file = self.file.with_suffix(".npz")
+        return from_bytes(file.read_bytes()) if file.is_file() else None
 
 
-def read_result(file: Path, run: str) -> Result:
-    """Read a result file. Raises InputError naming the file and the field that is not as it should be."""
-
-    def refuse(what: str) -> InputError:
-        return InputError(
-            f"{file}: {what}; this page reads result files of format {FORMAT}: "
-            "delete the file, or score again with `zeroseg evaluate`"
-        )
-
-    try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise refuse(f"is no JSON ({error})") from error
-    if not isinstance(content, dict) or "format" not in content:
-        raise refuse("field `format` is missing")
-    if content["format"] != FORMAT:
-        raise refuse(f"field `format` is {content['format']!r}")
-    wanted = REQUIRED if content.get("curve") is None else REQUIRED | CURVE
-    for path, kind in wanted.items():
-        value: Any = content
-        for part in path.split("."):
-            if not isinstance(value, dict) or part not in value:
-                raise refuse(f"field `{path}` is missing")
-            value = value[part]
-        if not isinstance(value, kind):
-            raise refuse(f"field `{path}` is {value!r}")
-    size = len(content["classes"])
-    if [len(row) for row in content["confusion"]] != [size] * size:
-        raise refuse(f"field `confusion` is not {size} by {size}, the number of `classes`")
-    names = {f.name for f in fields(Result)} - {"file", "run"}
-    return Result(file=file, run=run, **{name: content[name] for name in names})
+def results_of(run: Path, name: str) -> list[RunResult]:
+    """Every result of a run, in order of file name. Raises InputError as `read_result`."""
+    return [_read(file, name) for file in sorted((run / "results").glob("*.json"))]
 
 
-def results_of(run: Path, name: str) -> list[Result]:
-    """Every result of a run, in order of file name."""
-    return [read_result(file, name) for file in sorted((run / "results").glob("*.json"))]
+def _read(file: Path, run: str) -> RunResult:
+    found = RunResult(run, file, read_result(str(file)))
+    # Files of before 0.2 do not say which label maps they were scored on, but their counts do.
+    if not found.result.truth and (tally := found.tally):
+        return found._replace(result=dataclasses.replace(found.result, truth=tally.truth))
+    return found
 
 
 def metrics_of(run: Path) -> list[Row]:
@@ -138,5 +77,5 @@ def _place(ranked: tuple[re.Match[str] | None, Path]) -> tuple[int, str]:
 
 
 def number(value: float | None) -> float | None:
-    """None for what is no number either way, null or nan."""
+    """None for what is no number either way, None or nan."""
     return None if value is None or math.isnan(value) else value

@@ -1,7 +1,7 @@
 """The table of scores: a row for each result, a column for what may be compared, and nothing else.
 
-Scores compare when benchmark, protocol and images are the same, field by field; the value of a
-threshold that was chosen on held-out data is the one thing in which they may differ.
+Scores compare when benchmark, protocol, images and label maps are the same, field by field; the value
+of a threshold that was chosen on held-out data is the one thing in which they may differ.
 """
 
 import hashlib
@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipelines.report.results import Result, number
+from pipelines.report.results import RunResult, number
+from zeroseg.evaluation.results import Result
+from zeroseg.records import to_json
 
 SCORES = {
     "miou": "mIoU",
@@ -31,7 +33,7 @@ class Setting(NamedTuple):
     protocol: str
     """All fields, as JSON."""
     images: str
-    """How many, and a digest of their keys."""
+    """How many, and a digest of their keys and label maps."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -46,11 +48,12 @@ class Setting(NamedTuple):
 
 def setting_of(result: Result) -> Setting:
     """The setting of a result."""
-    protocol, chosen_on = result.protocol, result.threshold["chosen_on"]
+    protocol, chosen_on = to_json(result.protocol), result.threshold.chosen_on
+    del protocol["class"]
     if chosen_on is not None:
-        protocol = protocol | {"background_threshold": None, CHOSEN_ON: chosen_on}
-    keys = sorted(image["key"] for image in result.images)
-    digest = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:6]
+        protocol |= {"background_threshold": None, CHOSEN_ON: chosen_on}
+    keys = sorted(image.key for image in result.images)
+    digest = hashlib.sha256(json.dumps([keys, result.truth]).encode()).hexdigest()[:6]
     content = json.dumps(protocol, sort_keys=True)
     return Setting(result.benchmark, content, f"{len(keys)} (set {digest})")
 
@@ -146,8 +149,9 @@ class Table:
         return markdown(columns, lines)
 
 
-def groups_of(results: Sequence[Result]) -> tuple[Group, ...]:
+def groups_of(results: Iterable[Result]) -> tuple[Group, ...]:
     """The columns that results make."""
+    results = list(results)
     settings = settings_of(results)
     return tuple(
         Group(setting, differing(setting, settings), _scores_under(setting, results))
@@ -155,12 +159,12 @@ def groups_of(results: Sequence[Result]) -> tuple[Group, ...]:
     )
 
 
-def table_of(results: Sequence[Result]) -> Table:
+def table_of(results: Sequence[RunResult]) -> Table:
     """All results in one table."""
-    groups = groups_of(results)
+    groups = groups_of(held.result for held in results)
     by_row: dict[tuple[str, str], dict[Setting, Result]] = {}
-    for result in results:
-        by_row.setdefault((result.run, result.name), {})[setting_of(result)] = result
+    for run, _, result in results:
+        by_row.setdefault((run, result.name), {})[setting_of(result)] = result
     columns = [(group.setting, score) for group in groups for score in group.scores]
     best = {(s, score): _highest(by_row.values(), s, score) for s, score in columns}
     rows = (
@@ -172,26 +176,28 @@ def table_of(results: Sequence[Result]) -> Table:
 
 def _scores_under(setting: Setting, results: Iterable[Result]) -> tuple[str, ...]:
     held = [result.scores for result in results if setting_of(result) == setting]
-    return tuple(s for s in SCORES if any(number(scores.get(s)) is not None for scores in held))
+    return tuple(
+        s for s in SCORES if any(number(getattr(scores, s)) is not None for scores in held)
+    )
 
 
 def _highest(rows: Iterable[dict[Setting, Result]], setting: Setting, score: str) -> float | None:
     """The best of a column; None where it has fewer than two scores."""
-    values = [number(held[setting].scores.get(score)) for held in rows if setting in held]
+    values = [number(getattr(held[setting].scores, score)) for held in rows if setting in held]
     known = [value for value in values if value is not None]
     return max(known) if len(known) > 1 else None
 
 
 def _cell(result: Result | None, score: str, highest: float | None) -> Cell | None:
-    value = None if result is None else number(result.scores.get(score))
+    value = None if result is None else number(getattr(result.scores, score))
     if result is None or value is None:
         return None
-    interval = result.scores.get(f"{score}_interval")
-    held_out = score == "miou" and result.threshold["chosen_on"] is not None
+    interval = getattr(result.scores, f"{score}_interval")
+    held_out = score == "miou" and result.threshold.chosen_on is not None
     return Cell(
         100 * value,
         (100 * interval[0], 100 * interval[1]) if interval else None,
-        result.threshold["value"] if held_out else None,
+        result.threshold.value if held_out else None,
         value == highest,
     )
 

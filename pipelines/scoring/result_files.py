@@ -3,12 +3,10 @@
 docs/evaluation.md describes them.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from rich.console import Console
@@ -17,7 +15,8 @@ from rich.table import Table
 from zeroseg.data.evaluation import evaluation_batches, positions
 from zeroseg.evaluation.examples import examples
 from zeroseg.evaluation.inference import Segmenter
-from zeroseg.evaluation.results import fingerprint
+from zeroseg.evaluation.results import Result, fingerprint, result_text
+from zeroseg.evaluation.scores import ImageScore
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task
 from zeroseg.store.shard_set import ShardSet
@@ -35,27 +34,27 @@ def slug(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name)
 
 
-def result_path(folder: Path, content: dict[str, Any]) -> Path:
+def result_path(folder: Path, result: Result) -> Path:
     """Where a result is kept: one file for each benchmark, protocol and row of the table.
 
     A protocol with changed fields has another file, for each choice of them.
     """
-    protocol = content["protocol"]
-    changed = f"-{fingerprint(protocol['changed'])[:6]}" if protocol["changed"] else ""
-    parts = content["benchmark"], protocol["name"] + changed, content["name"]
+    protocol = result.protocol
+    changed = f"-{fingerprint(protocol.changed)[:6]}" if protocol.changed else ""
+    parts = result.benchmark, protocol.name + changed, result.name
     return folder / "results" / f"{'-'.join(map(slug, parts))}.json"
 
 
-def write_result(path: Path, content: dict[str, Any], tally: Tally) -> None:
+def write_result(path: Path, result: Result, tally: Tally) -> None:
     """Write the counts, then the result, which is there only when both are."""
     write_atomically(str(path.with_suffix(".npz")), tally.to_bytes())
-    write_atomically(str(path), json.dumps(content, indent=1, allow_nan=False).encode())
+    write_atomically(str(path), result_text(result).encode())
 
 
-def ranked(images: Sequence[dict[str, Any]], count: int) -> list[tuple[str, int]]:
+def ranked(images: Sequence[ImageScore], count: int) -> list[tuple[str, int]]:
     """Names and numbers of the best, the median and the worst images, about `count` in all."""
-    known = [i for i, row in enumerate(images) if row["miou"] is not None]
-    order = sorted(known, key=lambda i: (-images[i]["miou"], i))
+    known = [i for i, row in enumerate(images) if not math.isnan(row.miou)]
+    order = sorted(known, key=lambda i: (-images[i].miou, i))
     each = max(1, math.ceil(count / len(SHOWN)))
     middle = max(0, (len(order) - each) // 2)
     groups = order[:each], order[middle : middle + each], order[::-1][:each]
@@ -71,7 +70,7 @@ def write_examples(
     segmenter: Segmenter,
     shards: ShardSet,
     task: Task,
-    content: dict[str, Any],
+    result: Result,
     count: int,
 ) -> None:
     """Pictures of the best, the median and the worst images, a file each; older ones go."""
@@ -79,51 +78,49 @@ def write_examples(
     place.mkdir(parents=True, exist_ok=True)
     for old in place.glob("*.png"):
         old.unlink()
-    chosen = ranked(content["images"], count) if count else []
-    found = positions(shards, [content["images"][i]["key"] for _, i in chosen])
+    chosen = ranked(result.images, count) if count else []
+    found = positions(shards, [result.images[i].key for _, i in chosen])
     resize = partial(task.protocol.picture_size, multiple=segmenter.multiple)
     for name, i in chosen:
-        row = content["images"][i]
-        number = found[row["key"]]
+        row = result.images[i]
+        number = found[row.key]
         batches = evaluation_batches(
             shards, resize, batch_size=1, samples=range(number, number + 1)
         )
         for key, picture in examples(segmenter, batches, task):
-            file = f"{name}-{key}-{100 * row['miou']:.0f}.png".replace("/", "_")
+            file = f"{name}-{key}-{100 * row.miou:.0f}.png".replace("/", "_")
             Image.fromarray(picture).save(place / file)
 
 
-def print_scores(content: dict[str, Any]) -> None:
+def print_scores(result: Result) -> None:
     """Scores in percent with their intervals, and the IoU of every class."""
-    scores, protocol = content["scores"], content["protocol"]
-    changed = ", changed" if protocol["changed"] else ""
-    title = f"{content['name']} on {content['benchmark']}, protocol {protocol['name']}{changed}"
+    scores, protocol = result.scores, result.protocol
+    changed = ", changed" if protocol.changed else ""
+    title = f"{result.name} on {result.benchmark}, protocol {protocol.name}{changed}"
     table = Table("score", "%", "95 % of resamples", title=title)
     for field in SCORES:
-        if scores[field] is not None:
-            low_high = scores.get(f"{field}_interval")
-            interval = "" if low_high is None else " to ".join(_percent(v) for v in low_high)
-            table.add_row(field.replace("_", " "), _percent(scores[field]), interval)
+        if (value := getattr(scores, field)) is not None:
+            low_high = getattr(scores, f"{field}_interval", None)
+            interval = "" if low_high is None else " to ".join(map(_percent, low_high))
+            table.add_row(field.replace("_", " "), _percent(value), interval)
     classes = Table("class", "IoU", "accuracy")
-    by_iou = sorted(scores["per_class"].items(), key=lambda pair: -(pair[1] or 0))
-    for name, value in by_iou:
-        if value is not None:
-            classes.add_row(name, _percent(value), _percent(scores["per_class_accuracy"][name]))
+    known = {name: iou for name, iou in scores.per_class.items() if not math.isnan(iou)}
+    for name in sorted(known, key=lambda name: -known[name]):
+        classes.add_row(name, _percent(known[name]), _percent(scores.per_class_accuracy[name]))
     console = Console()
     console.print(classes, table)
-    threshold = content["threshold"]
-    if threshold["value"] is not None:
-        source = threshold["chosen_on"] or "stated by the protocol"
-        console.print(f"background threshold {threshold['value']} ({source})")
-    if content["curve"]:
-        top = content["curve"]["maximum"]
+    if result.threshold.value is not None:
+        source = result.threshold.chosen_on or "stated by the protocol"
+        console.print(f"background threshold {result.threshold.value} ({source})")
+    if result.curve:
+        top = result.curve.maximum
         console.print(
-            f"any threshold: highest mIoU {_percent(top['miou'])} at {top['threshold']}, "
-            f"mean over thresholds {_percent(content['curve']['area'])}"
+            f"any threshold: highest mIoU {_percent(top.miou)} at {top.threshold}, "
+            f"mean over thresholds {_percent(result.curve.area)}"
         )
-    for reason in scores["skipped"]:
+    for reason in scores.skipped:
         console.print(f"skipped {reason}", style="red")
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"

@@ -1,9 +1,9 @@
 """Scores any segmenter on the embedded scenes: thresholds from validation, scores from test."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 
@@ -16,7 +16,8 @@ from zeroseg.datasets.benchmarks import SCENES, SCENES_OBJECTS
 from zeroseg.evaluation.evaluate import evaluate, gathered, tallied
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.protocols import scenes
-from zeroseg.evaluation.results import Scores, curve, result_of
+from zeroseg.evaluation.results import ModelIdentity, Result, result_of
+from zeroseg.evaluation.scores import Scores, threshold_curve
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task, task_for
@@ -51,17 +52,24 @@ class ScenesEvaluation:
         Returns the table's row.
         """
         first = self.objects(SWEEP[0])
-        sweep = curve(self._tally(segmenter, self.validation, first, SWEEP), first.protocol.absent)
-        assert sweep is not None
-        objects = self.objects(sweep["maximum"]["threshold"])
+        tally = self._tally(segmenter, self.validation, first, SWEEP)
+        curve = threshold_curve(tally, first.protocol.absent)
+        assert curve is not None
+        objects = self.objects(curve.maximum.threshold)
         written = [self._write(name, segmenter, run, t) for t in (self.all_classes, objects)]
         if shown:
             write_examples(run, segmenter, self.test_set, self.all_classes, written[0], shown)
-        everything, with_background = (content["scores"] for content in written)
-        split = (everything[key] or 0.0 for key in ("seen_miou", "unseen_miou", "hiou"))
-        values = (everything["miou"], *split, with_background["miou"])
+        everything, with_background = (result.scores for result in written)
+        split = (everything.seen_miou, everything.unseen_miou, everything.hiou)
+        values = (everything.miou, *split, with_background.miou)
         columns = ("mIoU", "seen", "unseen", "hIoU", "objects + background")
-        return dict(zip(columns, (100 * v for v in values), strict=True))
+        return dict(
+            zip(
+                columns,
+                (0.0 if v is None or math.isnan(v) else 100 * v for v in values),
+                strict=True,
+            )
+        )
 
     def _tally(
         self,
@@ -74,17 +82,19 @@ class ScenesEvaluation:
         mine = tallied(segmenter, batches, task, device, thresholds=thresholds)
         return gathered(mine, self.accelerator)
 
-    def _write(self, name: str, segmenter: Segmenter, run: Path, task: Task) -> dict[str, Any]:
+    def _write(self, name: str, segmenter: Segmenter, run: Path, task: Task) -> Result:
         thresholds = () if task.threshold is None else SWEEP
         tally = self._tally(segmenter, self.test, task, thresholds)
-        content = result_of(
+        result = result_of(
             name,
-            {"kind": "student" if isinstance(segmenter, Student) else "clip", "method": name},
+            ModelIdentity(
+                kind="student" if isinstance(segmenter, Student) else "clip", method=name
+            ),
             task,
             f"{self.shards}/test",
             tally,
             chosen_on=f"{SCENES_OBJECTS.name}: {self.shards}/val" if thresholds else None,
             code="{zeroseg}/{commit}".format(**code()),
         )
-        write_result(result_path(run, content), content, tally)
-        return content
+        write_result(result_path(run, result), result, tally)
+        return result

@@ -11,6 +11,7 @@ import torch
 
 from pipelines.scoring.result_files import slug
 from zeroseg.evaluation.inference import Segmenter
+from zeroseg.evaluation.results import ModelIdentity
 from zeroseg.evaluation.segmenters import Student, clip_segmenter, clip_spec
 from zeroseg.models import load, model_folder
 from zeroseg.models.clip import CLIP
@@ -25,7 +26,7 @@ class Subject:
 
     name: str
     """Of its row in tables."""
-    about: dict[str, Any]
+    identity: ModelIdentity
     """What a result file says of the model."""
     clip: CLIP
     """Whose text embeddings it understands."""
@@ -48,12 +49,12 @@ def subject_of(
         clip = CLIP(config, device)
         return Subject(
             name=f"{config.architecture} {method}",
-            about={
-                "kind": "clip",
-                "method": method,
-                "sha256": clip.weights_sha256,
+            identity=ModelIdentity(
+                kind="clip",
+                method=method,
+                sha256=clip.weights_sha256,
                 **dataclasses.asdict(config),
-            },
+            ),
             clip=clip,
             segmenter=lambda scale: clip_segmenter(clip, method, scale),
             folder=Path("runs") / f"{slug(config.architecture)}-{method}",
@@ -64,12 +65,12 @@ def subject_of(
     variant = "" if folder.name == "model" else f" {folder.name}"
     return Subject(
         name=f"student{variant} {readout}",
-        about={
-            "kind": "student",
-            "folder": str(folder),
-            "readout": readout,
-            "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
-        },
+        identity=ModelIdentity(
+            kind="student",
+            folder=str(folder),
+            readout=readout,
+            sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        ),
         clip=CLIP(teacher, device),
         segmenter=lambda scale: Student(student, readout, scale),
         folder=folder.parent,

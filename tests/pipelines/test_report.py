@@ -13,6 +13,9 @@ from tests.support.scored_runs import MIXED, WATCHED, content, write
 from zeroseg import InputError
 
 
+HELD_OUT = {"background_threshold": None, "threshold_from": "held-out"}
+
+
 def texts(svg: str) -> list[str]:
     """What a chart writes, in order; parts of a word on their own."""
     return re.findall(">([^<>]+)</(?:text|tspan)>", svg)
@@ -155,7 +158,7 @@ def test_what_files_say_is_text_on_the_page_and_not_part_of_it(tmp_path):
 
 
 def test_a_threshold_near_one_is_not_rounded_to_one(tmp_path):
-    result = content("a", ["x"], [[3]], chosen=(0.9999, "voc21: val"), threshold_from="held-out")
+    result = content("a", ["x"], [[3]], chosen=(0.9999, "voc21: val"), **HELD_OUT)
     page = report([write(tmp_path / "run", result)], tmp_path / "report.html").read_text()
     assert "at 0.9999<" in page
     assert "In use: 0.9999," in page

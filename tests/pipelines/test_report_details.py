@@ -13,7 +13,7 @@ from pipelines.report.details import (
     heat_map,
     largest_confusions,
 )
-from pipelines.report.results import Result, results_of
+from pipelines.report.results import RunResult, results_of
 from tests.support.scored_runs import content, write
 from zeroseg.evaluation.tally import Tally
 
@@ -21,13 +21,13 @@ CLASSES = ("cat", "dog", "cow")
 CONFUSION = [[6, 2, 0], [1, 7, 0], [0, 0, 0]]
 
 
-def result(folder, *contents) -> list[Result]:
+def result(folder, *contents) -> list[RunResult]:
     return results_of(write(folder, *contents), "run")
 
 
 def test_classes_come_with_the_highest_iou_first_and_absent_ones_last(tmp_path):
     (found,) = result(tmp_path, content("one", CLASSES, CONFUSION))
-    assert class_scores(found) == [
+    assert class_scores(found.result) == [
         ("dog", pytest.approx(70.0), pytest.approx(87.5)),
         ("cat", pytest.approx(100 * 6 / 9), pytest.approx(75.0)),
         ("cow", None, None),
@@ -98,7 +98,7 @@ def test_details_say_the_median_image_and_draw_a_threshold_where_there_is_one(tm
     assert details_of(second).threshold_chart == ""
 
 
-def counted(results: list[Result], *right: dict[str, int]) -> list[Result]:
+def counted(results: list[RunResult], *right: dict[str, int]) -> list[RunResult]:
     """Write counts beside results: of each image, how many of 10 pixels of two classes are right."""
     for found, images in zip(results, right, strict=True):
         counts = [
@@ -126,11 +126,15 @@ def test_the_best_is_compared_with_every_other_on_the_same_images(tmp_path):
     results = result(tmp_path, scored("low", 0.4), scored("best", 0.8), scored("also", 0.8))
     good, bad = (dict.fromkeys("abc", right) for right in (9, 6))
     low, also = comparisons_of(counted(results, bad, good, good))
-    assert (low.better.name, low.other.name, low.column) == ("best", "low", "voc21, zeroseg")
+    assert (low.better.result.name, low.other.result.name, low.column) == (
+        "best",
+        "low",
+        "voc21, zeroseg",
+    )
     expected = 100 * (9 / 11 - 6 / 14)
     assert (low.difference, low.low, low.high) == pytest.approx((expected,) * 3)
     assert low.certain
-    assert (also.other.name, also.difference, also.low, also.high) == ("also", 0, 0, 0)
+    assert (also.other.result.name, also.difference, also.low, also.high) == ("also", 0, 0, 0)
     assert not also.certain
 
 

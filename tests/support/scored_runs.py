@@ -1,11 +1,17 @@
 """Run folders as `zeroseg train` and `zeroseg evaluate` leave them, with numbers that tests choose."""
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from zeroseg.evaluation.results import ModelIdentity, Result, ResultProtocol, Threshold
+from zeroseg.evaluation.scores import CurvePoint, ImageScore, Scores, ThresholdCurve
+from zeroseg.records import to_json
 
 FIRST = {
     "step": 10,
@@ -32,19 +38,28 @@ WATCHED = {"step": 15, "watch/miou": 0.3, "watch/seen_miou": 0.4}
 LATER = FIRST | {"step": 20, "patches": None, "lost": 1, "lost/OSError": 1.0, "skipped_steps": 2}
 MIXED = [FIRST, WATCHED, LATER]
 """Rows of metrics.jsonl; they differ in what they hold."""
-PROTOCOL: dict[str, Any] = {
-    "name": "zeroseg",
-    "short_side": 448,
-    "window": 448,
-    "stride": 224,
-    "names": "plain",
-    "templates": "simple",
-    "background_threshold": 0.95,
-}
 
 
-def shares(numerator: np.ndarray, denominator: np.ndarray) -> list[float | None]:
-    return [float(a / b) if b else None for a, b in zip(numerator, denominator, strict=True)]
+def shares(numerator: np.ndarray, denominator: np.ndarray) -> list[float]:
+    """Quotients; nan for 0 / 0."""
+    return [float(a / b) if b else math.nan for a, b in zip(numerator, denominator, strict=True)]
+
+
+def scores_like(confusion: np.ndarray, classes: Sequence[str], images: int) -> Scores:
+    hits, truth = confusion.diagonal(), confusion.sum(1)
+    ious = shares(hits, confusion.sum(0) + truth - hits)
+    miou = float(np.nanmean(ious))
+    return Scores(
+        benchmark="",
+        miou=miou,
+        miou_interval=(miou - 0.02, miou + 0.02),
+        mean_accuracy=float(np.nanmean(shares(hits, truth))),
+        pixel_accuracy=float(hits.sum() / truth.sum()),
+        frequency_weighted_iou=0.5,
+        per_class=dict(zip(classes, ious, strict=True)),
+        per_class_accuracy=dict(zip(classes, shares(hits, truth), strict=True)),
+        images=images,
+    )
 
 
 def content(
@@ -55,50 +70,32 @@ def content(
     /,
     *,
     keys: Sequence[str] = ("a", "b", "c"),
+    truth: str = "",
     chosen: tuple[float, str] | None = None,
     scores: dict[str, Any] | None = None,
     **protocol: Any,
 ) -> dict[str, Any]:
     """What one result file holds. `chosen`: a threshold, and the held-out data it was chosen on."""
+    used = replace(ResultProtocol(background_threshold=0.95), **protocol)
+    threshold = Threshold(*chosen) if chosen else Threshold(used.background_threshold)
+    curve = ThresholdCurve((0.0, 0.5, 1.0), (0.25, 0.75, 0.5), CurvePoint(0.5, 0.75), 0.5625)
     pixels = np.array(confusion)
-    hits = pixels.diagonal()
-    ious = shares(hits, pixels.sum(0) + pixels.sum(1) - hits)
-    miou = float(np.mean([iou for iou in ious if iou is not None]))
-    fields = PROTOCOL | protocol
-    threshold = chosen[0] if chosen else fields["background_threshold"]
-    curve = {
-        "thresholds": [0.0, 0.5, 1.0],
-        "miou": [0.25, 0.75, 0.5],
-        "maximum": {"threshold": 0.5, "miou": 0.75},
-        "area": 0.5625,
-    }
-    return {
-        "format": 1,
-        "name": name,
-        "model": {"kind": "student", "readout": "segments"},
-        "benchmark": benchmark,
-        "classes": list(classes),
-        "shards": "data/val",
-        "protocol": fields,
-        "threshold": {"value": threshold, "chosen_on": chosen[1] if chosen else None},
-        "scores": {
-            "miou": miou,
-            "miou_interval": [miou - 0.02, miou + 0.02],
-            "pixel_accuracy": float(hits.sum() / pixels.sum()),
-            "per_class": dict(zip(classes, ious, strict=True)),
-            "per_class_accuracy": dict(zip(classes, shares(hits, pixels.sum(1)), strict=True)),
-            "images": len(keys),
-            "skipped": [],
-        }
-        | (scores or {}),
-        "curve": None if threshold is None else curve,
-        "confusion": pixels.tolist(),
-        "images": [
-            {"key": key, "miou": (i + 1) / len(keys), "pixel_accuracy": 0.5}
-            for i, key in enumerate(keys)
-        ],
-        "code": "0.1.0/abc",
-    }
+    result = Result(
+        name=name,
+        model=ModelIdentity(kind="student", readout="segments"),
+        benchmark=benchmark,
+        classes=tuple(classes),
+        shards="data/val",
+        protocol=used,
+        threshold=threshold,
+        scores=replace(scores_like(pixels, classes, len(keys)), **(scores or {})),
+        curve=None if threshold.value is None else curve,
+        confusion=tuple(map(tuple, pixels.tolist())),
+        images=tuple(ImageScore(k, (i + 1) / len(keys), 0.5) for i, k in enumerate(keys)),
+        truth=truth,
+        code="0.1.0/abc",
+    )
+    return to_json(result)
 
 
 def write(run: Path, *contents: dict[str, Any]) -> Path:

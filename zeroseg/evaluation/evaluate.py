@@ -26,7 +26,7 @@ from zeroseg.evaluation.inference import (
 )
 from zeroseg.evaluation.metrics import boundary_counts, threshold_counts
 from zeroseg.evaluation.refinement import pamr
-from zeroseg.evaluation.results import Scores, scores_of
+from zeroseg.evaluation.scores import Scores, scores_of
 from zeroseg.evaluation.tally import Tally, concatenate, empty
 from zeroseg.evaluation.task import Task
 

@@ -3,179 +3,159 @@
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import torch
-
-from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.bootstrap import intervals
-from zeroseg.evaluation.metrics import (
-    accuracy,
-    class_ious,
-    confusion_matrices,
-    frequency_weighted_iou,
-    harmonic_mean,
-    iou,
-    mean_accuracy,
-    mean_iou,
-    mean_over,
-    pixel_accuracy,
+from zeroseg.evaluation.protocols import Protocol, changes
+from zeroseg.evaluation.scores import (
+    ImageScore,
+    Scores,
+    ThresholdCurve,
+    image_scores,
+    scores_of,
+    splits_of,
+    threshold_curve,
 )
-from zeroseg.evaluation.protocols import changes
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task
 from zeroseg.models.prompts import templates_named
-
-FORMAT = 1
-"""Of result files; readers refuse others."""
+from zeroseg.records import read_record, to_json
+from zeroseg.store.storage import read_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Shares in [0, 1]; nan where a class is in neither truth nor prediction."""
+class ModelIdentity:
+    """Whose scores they are; a field that a kind of model does not have is empty."""
 
-    benchmark: str
-    miou: float
-    mean_accuracy: float
-    """Over classes that occur in the truth."""
-    pixel_accuracy: float
-    frequency_weighted_iou: float
-    per_class: dict[str, float]
-    """IoU."""
-    per_class_accuracy: dict[str, float]
-    images: int
-    seen_miou: float | None = None
-    unseen_miou: float | None = None
-    hiou: float | None = None
-    boundary_miou: float | None = None
-    skipped: list[str] = dataclasses.field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; null for nan."""
-        return _plain(asdict(self))
+    kind: str
+    """`student`, `clip`, or what else was scored."""
+    folder: str = ""
+    """Where a trained model was read."""
+    readout: str = ""
+    """Of a student."""
+    method: str = ""
+    """How a CLIP answers for pixels, as in `clip:ARCH:WEIGHTS:METHOD`."""
+    architecture: str = ""
+    """This and the five below are the fields of the CLIP's `CLIPConfig`."""
+    weights: str = ""
+    precision: str = ""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    register: str = ""
+    sha256: str = ""
+    """Of the weights."""
 
 
-def splits_of(benchmark: Benchmark) -> dict[str, list[int]]:
-    """Indices of all classes, and of the seen and the unseen ones where the benchmark knows them."""
-    everything = list(range(len(benchmark.classes)))
-    if not benchmark.unseen:
-        return {"miou": everything}
-    unseen = [i for i in everything if benchmark.classes[i] in benchmark.unseen]
-    seen = [i for i in everything if i not in unseen]
-    return {"miou": everything, "seen_miou": seen, "unseen_miou": unseen}
+@dataclass(frozen=True, kw_only=True)
+class ResultProtocol(Protocol):
+    """A protocol's fields, and which of them are not those of the protocol whose name it has."""
+
+    changed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def scores_of(tally: Tally, task: Task) -> Scores:
-    """All scores at the task's threshold. Raises InputError when no image could be scored."""
-    benchmark, absent = task.benchmark, task.protocol.absent
-    if not tally.keys:
-        raise InputError(
-            f"no labelled image was read for benchmark {benchmark.name!r}; "
-            f"skipped: {list(tally.lost[:3])}"
-        )
-    confusion = torch.from_numpy(tally.confusion(task.threshold))
-    means = {
-        name: mean_iou(confusion, torch.tensor(of), absent)
-        for name, of in splits_of(benchmark).items()
-    }
-    if "unseen_miou" in means:
-        split = torch.tensor([means["seen_miou"], means["unseen_miou"]], dtype=torch.float64)
-        means["hiou"] = float(harmonic_mean(*split))
-    boundary = None
-    if len(tally.boundary):
-        both, either = torch.from_numpy(tally.boundary).sum(dim=0).T
-        boundary = float(mean_over(class_ious(both, both, either), absent))
-    return Scores(
-        benchmark=benchmark.name,
-        **means,
-        mean_accuracy=mean_accuracy(confusion),
-        pixel_accuracy=pixel_accuracy(confusion),
-        frequency_weighted_iou=frequency_weighted_iou(confusion),
-        per_class=dict(zip(benchmark.classes, iou(confusion).tolist(), strict=True)),
-        per_class_accuracy=dict(zip(benchmark.classes, accuracy(confusion).tolist(), strict=True)),
-        images=len(tally.keys),
-        boundary_miou=boundary,
-        skipped=list(tally.lost),
-    )
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What the text encoder was asked."""
+
+    queries: tuple[str, ...] = ()
+    owners: tuple[int, ...] = ()
+    """The class index of each query."""
+    templates: tuple[str, ...] = ()
 
 
-def image_rows(tally: Tally, threshold: float | None) -> list[dict[str, Any]]:
-    """Of every image its key, mean IoU over the classes in its truth or prediction, and accuracy."""
-    hits, truth, predicted = map(torch.from_numpy, tally.by_image(threshold))
-    mious, right = mean_over(class_ious(hits, truth, predicted)), hits.sum(dim=1) / truth.sum(dim=1)
-    rows = zip(tally.keys, mious.tolist(), right.tolist(), strict=True)
-    return [{"key": k, "miou": m, "pixel_accuracy": a} for k, m, a in rows]
+@dataclass(frozen=True)
+class Threshold:
+    """The background threshold in use."""
+
+    value: float | None = None
+    """None if there is no background, or words for it."""
+    chosen_on: str | None = None
+    """The data on which it was chosen; None if the protocol states it."""
 
 
-def curve(tally: Tally, absent: float) -> dict[str, Any] | None:
-    """Mean IoU at every threshold that was counted, the highest, and the area under the curve.
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """All of a result file; docs/evaluation.md describes it.
 
-    The area is the mean over thresholds from 0 to 1 (trapezia; beyond the first and the last the
-    curve is level): what a threshold that nobody tuned gives on average. `absent` is as in
-    `metrics.mean_over`. None without a sweep.
+    Raises InputError when the confusion matrix does not have the shape of the classes.
     """
-    if len(tally.thresholds) < 2:
-        return None
-    counts, steps = torch.from_numpy(tally.counts), len(tally.thresholds)
-    mious = mean_over(iou(confusion_matrices(counts, tally.classes, steps)), absent).tolist()
-    best = int(np.nanargmax(mious))
-    ends = ([0.0, *tally.thresholds, 1.0], [mious[0], *mious, mious[-1]])
-    return {
-        "thresholds": list(tally.thresholds),
-        "miou": mious,
-        "maximum": {"threshold": tally.thresholds[best], "miou": mious[best]},
-        "area": float(np.trapezoid(ends[1], ends[0])),
-    }
+
+    format: Literal[1] = 1
+    name: str
+    """The row of the table."""
+    model: ModelIdentity
+    benchmark: str
+    classes: tuple[str, ...]
+    shards: str
+    protocol: ResultProtocol
+    words: Words = dataclasses.field(default_factory=Words)
+    threshold: Threshold
+    scores: Scores
+    curve: ThresholdCurve | None = None
+    """None without background."""
+    confusion: tuple[tuple[int, ...], ...]
+    """Pixels; rows are the truth, columns the prediction."""
+    images: tuple[ImageScore, ...]
+    truth: str = ""
+    """Digest of the images' keys and label maps, see `Tally.truth`; empty in files of before 0.2."""
+    code: str
+    """Version and commit."""
+
+    def __post_init__(self) -> None:
+        size = len(self.classes)
+        if [len(row) for row in self.confusion] != [size] * size:
+            raise InputError(f"confusion is not {size} by {size}, the number of classes")
+
+
+def read_result(path: str) -> Result:
+    """The content of a result file. Raises InputError naming the file and the field that is wrong."""
+    return read_record(Result, read_bytes(path), path)
+
+
+def result_text(result: Result) -> str:
+    """The content of a result file."""
+    return json.dumps(to_json(result), indent=1, allow_nan=False) + "\n"
 
 
 def result_of(
     name: str,
-    model: dict[str, Any],
+    model: ModelIdentity,
     task: Task,
     shards: str,
     tally: Tally,
     *,
     chosen_on: str | None,
     code: str,
-) -> dict[str, Any]:
-    """The content of a result file, as docs/evaluation.md describes it."""
+) -> Result:
+    """The result of a tally. Raises InputError when no image could be scored."""
     benchmark, protocol, threshold = task.benchmark, task.protocol, task.threshold
-    scores = scores_of(tally, task).to_json()
+    scores = scores_of(tally, task)
     found = intervals(tally.by_image(threshold), splits_of(benchmark), absent=protocol.absent)
-    scores |= {f"{split}_interval": list(interval) for split, interval in found.items()}
-    content = {
-        "format": FORMAT,
-        "name": name,
-        "model": model,
-        "benchmark": benchmark.name,
-        "classes": list(benchmark.classes),
-        "shards": shards,
-        "protocol": asdict(protocol) | {"changed": changes(protocol, benchmark)},
-        "words": asdict(task.vocabulary) | {"templates": templates_named(protocol.templates)},
-        "threshold": {"value": threshold, "chosen_on": chosen_on},
-        "scores": scores,
-        "curve": curve(tally, protocol.absent),
-        "confusion": tally.confusion(threshold).tolist(),
-        "images": image_rows(tally, threshold),
-        "code": code,
+    ends: dict[str, Any] = {
+        f"{split}_interval": tuple(interval) for split, interval in found.items()
     }
-    return _plain(content)
+    return Result(
+        name=name,
+        model=model,
+        benchmark=benchmark.name,
+        classes=benchmark.classes,
+        shards=shards,
+        protocol=ResultProtocol(**asdict(protocol), changed=changes(protocol, benchmark)),
+        words=Words(**asdict(task.vocabulary), templates=templates_named(protocol.templates)),
+        threshold=Threshold(threshold, chosen_on),
+        scores=dataclasses.replace(scores, **ends),
+        curve=threshold_curve(tally, protocol.absent),
+        confusion=tuple(map(tuple, tally.confusion(threshold).tolist())),
+        images=image_scores(tally, threshold),
+        truth=tally.truth,
+        code=code,
+    )
 
 
-def fingerprint(content: dict[str, Any]) -> str:
-    """Of all that an evaluation depends on; counts are continued only under the same one."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    """With null for nan, which JSON does not know."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def fingerprint(content: Any) -> str:
+    """Digest of all that an evaluation depends on; counts are continued only under the same one."""
+    text = json.dumps(to_json(content), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

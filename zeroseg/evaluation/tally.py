@@ -4,7 +4,9 @@ Integers only, so that sums are the same in any order, for any number of process
 size.
 """
 
+import hashlib
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -68,6 +70,17 @@ class Tally:
                 for of, n in (*columns, (predictions, pixels))
             )
         )
+
+    @property
+    def truth(self) -> str:
+        """Digest of the images' keys and the pixels of each class in their label maps.
+
+        The same for the same images in any order; another where the same images have other label
+        maps, so that scores of them do not compare.
+        """
+        pixels = self.by_image(None).truth
+        rows = sorted(zip(self.keys, pixels.tolist(), strict=True))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
     def to_bytes(self) -> bytes:
         """As an `.npz` without pickled objects."""
