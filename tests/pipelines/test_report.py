@@ -12,7 +12,6 @@ from pipelines.report.results import metrics_of, pictures_of
 from tests.support.scored_runs import MIXED, WATCHED, content, write
 from zeroseg import InputError
 
-
 HELD_OUT = {"background_threshold": None, "threshold_from": "held-out"}
 
 
