@@ -1,4 +1,5 @@
 import os
+import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,17 +8,20 @@ from pathlib import Path
 # launcher every process would otherwise believe that it is alone (no GPU, no CPU flag).
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Arithmetic depends on the number of threads, and tests share the cores with processes of theirs.
-os.environ["OMP_NUM_THREADS"] = "1"
+# Tests share the cores with processes of theirs; another number of threads changes no result.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests start many processes; each would otherwise compile torch's sources again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # jaxtyping compiles zeroseg anew to check its shapes, and all else that zeroseg is the first to import.
 import accelerate  # noqa: F401
+import numpy as np
 import open_clip  # noqa: F401
 import pytest
+import torch
 import tyro  # noqa: F401
 import webdataset  # noqa: F401
+from accelerate.state import AcceleratorState, GradientState
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +31,34 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("untimed", deadline=None)
 settings.register_profile("gate", deadline=None, derandomize=True)
 settings.load_profile("gate" if os.environ.get("CI") else "untimed")
+
+SEED = 0
+"""Of every generator that a test finds, whatever the order of the tests."""
+
+
+def begin_alone() -> None:
+    """Draw what is always drawn, and find no Accelerator of another test: the first of a process
+    settles the precision of all that follow."""
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002  the global generator is what is meant
+    torch.manual_seed(SEED)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
+    if fixturedef.scope != "function":
+        begin_alone()
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """A test begins alone, and what it puts into the environment ends with it."""
+    begin_alone()
+    environment = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ |= environment
 
 
 @pytest.fixture(scope="session")

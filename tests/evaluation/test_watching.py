@@ -57,7 +57,7 @@ def watcher(shards: str, **changes) -> Watcher:
     return Watcher(Watch(**given | changes), TEACHER, SMALL, Accelerator())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def watching(shards) -> Watcher:
     return watcher(shards, pictures=3)
 
