@@ -71,7 +71,7 @@ def ours(config: ZeroSegConfig) -> Contestant:
 
     def outputs(images: Tensor) -> list[Tensor]:
         output = model(images)
-        return [output.segments, output.whole, output.assignment]
+        return [output.segments, output.global_feature, output.assignment]
 
     return Contestant(model, outputs, student_flops(config))
 

@@ -8,33 +8,34 @@ Not run at this size by us; the same objective at the quickstart's size is in do
 
 from pathlib import Path
 
+from configs.composition import composition_student
 from zeroseg import (
+    AdamW,
     CLIPConfig,
+    Cosine,
     DataConfig,
+    Distillation,
     OnlineTeacher,
     RunConfig,
     ViewComposition,
-    ZeroSegConfig,
 )
 
 config = RunConfig(
-    model=ZeroSegConfig(
-        width=384,
-        num_heads=6,
-        embed_dim=512,
-        decoder_depth=2,
-        decoder_width=256,
-        decoder_heads=8,
-        assignment="soft",
-        cosine_assignment=True,
-        token_std=1.0,
-        patch_embeddings=True,
+    method=Distillation(
+        student=composition_student(
+            width=384,
+            num_heads=6,
+            embed_dim=512,
+            decoder_depth=2,
+            decoder_width=256,
+            decoder_heads=8,
+        ),
+        teacher=OnlineTeacher(clip=CLIPConfig(architecture="ViT-B-16", weights="openai")),
+        losses=ViewComposition(),
     ),
-    teacher=OnlineTeacher(clip=CLIPConfig(architecture="ViT-B-16", weights="openai")),
     data=DataConfig(shards="data/photos", batch_size=64),
-    objective=ViewComposition(),
+    optimizer=AdamW(learning_rate=6e-4),
+    schedule=Cosine(warmup=1_000),
     steps=20_000,
-    warmup=1_000,
-    learning_rate=6e-4,
     output=Path("runs/composition_vits16"),
 )

@@ -9,19 +9,22 @@ this length reconstruction took a third of the time and gained nothing (docs/qui
 
 from pathlib import Path
 
+from configs.composition import composition_student
 from zeroseg import (
+    AdamW,
     CLIPConfig,
+    Cosine,
     DataConfig,
+    Distillation,
     OnlineTeacher,
     RunConfig,
     ViewComposition,
-    ZeroSegConfig,
 )
 
 teacher = OnlineTeacher(clip=CLIPConfig(architecture="zeroseg-scenes", weights=""))
 
-config = RunConfig(
-    model=ZeroSegConfig(
+method = Distillation(
+    student=composition_student(
         image_size=112,
         patch_size=8,
         width=128,
@@ -29,19 +32,17 @@ config = RunConfig(
         num_heads=4,
         embed_dim=64,
         decoder_depth=0,
-        assignment="soft",
-        cosine_assignment=True,
-        token_std=1.0,
-        patch_embeddings=True,
     ),
     teacher=teacher,
-    data=DataConfig(
-        shards="data/scenes/train", image_size=112, batch_size=16, workers=0, shuffle=1000
-    ),
-    objective=ViewComposition(),
+    losses=ViewComposition(),
+)
+
+config = RunConfig(
+    method=method,
+    data=DataConfig(shards="data/scenes/train", batch_size=16, workers=0, shuffle=1000),
+    optimizer=AdamW(learning_rate=1.5e-3),
+    schedule=Cosine(warmup=60),
     steps=600,
-    warmup=60,
-    learning_rate=1.5e-3,
     log_every=50,
     save_every=600,
     output=Path("runs/quickstart/student"),

@@ -10,48 +10,49 @@ open_clip. That teacher is a fixture, not CLIP: no score with it compares with a
 import os
 from pathlib import Path
 
+from configs.composition import composition_student
 from zeroseg import (
+    AdamW,
     CLIPConfig,
+    Cosine,
     DataConfig,
+    Distillation,
     OnlineTeacher,
     RunConfig,
     ViewComposition,
-    ZeroSegConfig,
 )
 
 teacher = Path(os.environ.get("ZEROSEG_REAL", "../shared/real")) / "teacher"
 
 config = RunConfig(
-    model=ZeroSegConfig(
-        image_size=160,
-        width=128,
-        depth=4,
-        num_heads=4,
-        embed_dim=512,
-        mask_ratio=0.3,
-        decoder_depth=1,
-        decoder_width=64,
-        decoder_heads=2,
-        assignment="soft",
-        cosine_assignment=True,
-        token_std=1.0,
-        patch_embeddings=True,
-    ),
-    teacher=OnlineTeacher(
-        grids=(1, 2, 3),
-        clip=CLIPConfig(
-            architecture="mnv2-cliptext",
-            weights=str(teacher / "mnv2-cliptext.safetensors"),
-            mean=(0.5, 0.5, 0.5),
-            std=(0.5, 0.5, 0.5),
-            register=str(teacher / "register.py"),
+    method=Distillation(
+        student=composition_student(
+            image_size=160,
+            width=128,
+            depth=4,
+            num_heads=4,
+            embed_dim=512,
+            mask_ratio=0.3,
+            decoder_depth=1,
+            decoder_width=64,
+            decoder_heads=2,
         ),
+        teacher=OnlineTeacher(
+            grids=(1, 2, 3),
+            clip=CLIPConfig(
+                architecture="mnv2-cliptext",
+                weights=str(teacher / "mnv2-cliptext.safetensors"),
+                mean=(0.5, 0.5, 0.5),
+                std=(0.5, 0.5, 0.5),
+                register=str(teacher / "register.py"),
+            ),
+        ),
+        losses=ViewComposition(),
     ),
-    data=DataConfig(shards="data/real/photos", image_size=160, batch_size=16, workers=0),
-    objective=ViewComposition(),
+    data=DataConfig(shards="data/real/photos", batch_size=16, workers=0),
+    optimizer=AdamW(learning_rate=1e-3),
+    schedule=Cosine(warmup=25),
     steps=250,
-    warmup=25,
-    learning_rate=1e-3,
     save_every=250,
     output=Path("runs/real_photos"),
 )

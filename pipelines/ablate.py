@@ -15,17 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tyro
 from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
+from configs.quickstart import method as METHOD
 from configs.quickstart import teacher as TEACHER
 from pipelines.quickstart import (
     READOUTS,
     QuickstartConfig,
-    health,
+    grouping,
     trained,
     write_data,
     write_embeddings,
@@ -34,22 +35,24 @@ from pipelines.run.job import accelerator_for
 from pipelines.scoring.scenes import ScenesEvaluation
 from zeroseg.config import RunConfig
 from zeroseg.evaluation.segmenters import Student
+from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP
 from zeroseg.training.objectives import ZeroSegPaper
+from zeroseg.training.schedule import Cosine
 
 DECODER: dict[str, Any] = {"decoder_depth": 2, "decoder_width": 64, "decoder_heads": 2}
 """For reconstruction; the quickstart does without."""
 PAPER = dataclasses.replace(
-    DEFAULT,
-    model=dataclasses.replace(
-        DEFAULT.model,
+    METHOD,
+    student=dataclasses.replace(
+        METHOD.student,
         assignment="hard",
         cosine_assignment=False,
         token_std=0.02,
         patch_embeddings=False,
         **DECODER,
     ),
-    objective=ZeroSegPaper(),
+    losses=ZeroSegPaper(),
 )
 """The paper's objective and grouping on the quickstart's student."""
 
@@ -67,35 +70,51 @@ class AblateConfig:
     """Of the student's trunk."""
 
 
+class Variant(NamedTuple):
+    """One row of the table."""
+
+    method: Distillation
+    run: RunConfig
+    """All but the method."""
+
+
 def variant(
-    base: RunConfig,
+    base: Variant,
     *,
     grids: tuple[int, ...] = TEACHER.grids,
-    model: dict[str, Any] | None = None,
-    data: dict[str, Any] | None = None,
+    student: dict[str, Any] | None = None,
+    batch_size: int | None = None,
     longer: int = 1,
-    **objective: Any,
-) -> RunConfig:
-    """A config that differs from another in the named fields."""
-    return dataclasses.replace(
-        base,
-        teacher=dataclasses.replace(TEACHER, grids=grids),
-        steps=base.steps * longer,
-        model=dataclasses.replace(base.model, **(model or {})),
-        data=dataclasses.replace(base.data, **(data or {})),
-        objective=dataclasses.replace(base.objective, **objective),
+    **losses: Any,
+) -> Variant:
+    """A variant that differs from another in the named fields."""
+    method, data = base.method, base.run.data
+    return Variant(
+        method=dataclasses.replace(
+            method,
+            teacher=dataclasses.replace(TEACHER, grids=grids),
+            student=dataclasses.replace(method.student, **(student or {})),
+            losses=dataclasses.replace(method.losses, **losses),
+        ),
+        run=dataclasses.replace(
+            base.run,
+            steps=base.run.steps * longer,
+            data=dataclasses.replace(data, batch_size=batch_size or data.batch_size),
+        ),
     )
 
 
-def variants(config: AblateConfig) -> dict[str, RunConfig]:
+def variants(config: AblateConfig) -> dict[str, Variant]:
     """Every variant by name, in the order of the table."""
     size = {"width": config.width, "num_heads": config.width // 32}
-    shards = {"shards": f"{config.output}/shards/train"}
-    length = {"steps": config.steps, "save_every": config.steps * 4, "warmup": config.steps // 10}
-    paper, ours = (
-        variant(dataclasses.replace(base, **length), model=size, data=shards)
-        for base in (PAPER, DEFAULT)
+    run = dataclasses.replace(
+        DEFAULT,
+        data=dataclasses.replace(DEFAULT.data, shards=f"{config.output}/shards/train"),
+        steps=config.steps,
+        save_every=config.steps * 4,
+        schedule=Cosine(warmup=config.steps // 10),
     )
+    paper, ours = (variant(Variant(method, run), student=size) for method in (PAPER, METHOD))
     scales = {"1x1 + 2x2": (1, 2), "1x1 + 3x3": (1, 3), "1x1 + 4x4": (1, 4)}
     table = {
         "paper: 1x1, no matching (base)": variant(paper, grids=(1,), matching_weight=0.0),
@@ -105,42 +124,43 @@ def variants(config: AblateConfig) -> dict[str, RunConfig]:
     }
     table |= {f"paper: {name}": variant(paper, grids=grids) for name, grids in scales.items()}
     table |= {
-        "paper: mask 0 %": variant(paper, model={"mask_ratio": 0.0}),
-        "paper: mask 30 %": variant(paper, model={"mask_ratio": 0.3}),
-        "paper: soft assignment": variant(paper, model={"assignment": "soft"}),
+        "paper: mask 0 %": variant(paper, student={"mask_ratio": 0.0}),
+        "paper: mask 30 %": variant(paper, student={"mask_ratio": 0.3}),
+        "paper: soft assignment": variant(paper, student={"assignment": "soft"}),
         "paper: matching weight 0.1": variant(paper, matching_weight=0.1),
         "paper: matching weight 0.01": variant(paper, matching_weight=0.01),
         "paper: matching warm-up over half": variant(paper, matching_warmup=config.steps // 2),
         "paper: twice as long": variant(paper, longer=2),
-        "paper: batch 64": variant(paper, data={"batch_size": 64}),
+        "paper: batch 64": variant(paper, batch_size=64),
         "composition: 1x1": variant(ours, grids=(1,)),
     }
     table |= {f"composition: {name}": variant(ours, grids=grids) for name, grids in scales.items()}
     table |= {
         "composition: all grids": ours,
-        "composition: mask 0 %": variant(ours, model={"mask_ratio": 0.0}),
-        "composition: mask 30 %": variant(ours, model={"mask_ratio": 0.3}),
-        "composition: hard assignment": variant(ours, model={"assignment": "hard"}),
+        "composition: mask 0 %": variant(ours, student={"mask_ratio": 0.0}),
+        "composition: mask 30 %": variant(ours, student={"mask_ratio": 0.3}),
+        "composition: hard assignment": variant(ours, student={"assignment": "hard"}),
         "composition: no agreement": variant(ours, agreement_weight=0.0),
         "composition: no patch term": variant(ours, patches_weight=0.0),
         "composition: patch term alone": variant(
             ours, composition_weight=0.0, agreement_weight=0.0
         ),
         "composition: L1": variant(ours, distance="l1"),
-        "composition: with reconstruction": variant(ours, model=DECODER),
+        "composition: with reconstruction": variant(ours, student=DECODER),
     }
     return table
 
 
-def run_one(config: RunConfig, evaluation: ScenesEvaluation) -> dict[str, float]:
+def run_one(
+    method: Distillation, config: RunConfig, evaluation: ScenesEvaluation
+) -> dict[str, float]:
     """Train one variant and score it on the validation split."""
-    model = trained(config)
-    row = health(model, evaluation.validation)
+    model = trained(dataclasses.replace(config, method=method))
+    row = grouping(model, evaluation.validation)
     for readout in READOUTS:
-        if readout == "segments" or config.model.patch_embeddings:
-            row[readout] = (
-                100 * evaluation.scores(Student(model, readout, None), evaluation.validation).miou
-            )
+        if readout in method.readouts:
+            segmenter = Student(model, readout, None)
+            row[readout] = 100 * evaluation.scores(segmenter, evaluation.validation).miou
     return row
 
 
@@ -150,7 +170,7 @@ def ablate(config: AblateConfig) -> str:
     accelerator = accelerator_for(DEFAULT)
     embeddings = write_embeddings(shards, TEACHER)
     clip = CLIP(TEACHER.clip, accelerator.device)
-    evaluation = ScenesEvaluation(shards, clip, DEFAULT.model.patch_size, accelerator)
+    evaluation = ScenesEvaluation(shards, clip, METHOD.student.patch_size, accelerator)
     table = variants(config)
     chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]
     jobs = [(n, s) for s in config.seeds for n in chosen]
@@ -159,9 +179,11 @@ def ablate(config: AblateConfig) -> str:
         record = folder / "row.json"
         if record.is_file():
             continue
-        teacher = dataclasses.replace(embeddings, grids=table[name].teacher.grids)
-        run = dataclasses.replace(table[name], teacher=teacher, seed=seed, output=folder)
-        row = run_one(run, evaluation)
+        method, run = table[name]
+        teacher = dataclasses.replace(embeddings, grids=method.teacher.grids)
+        method = dataclasses.replace(method, teacher=teacher)
+        run = dataclasses.replace(run, seed=seed, output=folder)
+        row = run_one(method, run, evaluation)
         record.write_text(json.dumps({"variant": name, "seed": seed} | row))
     return summary(config.output, list(table))
 
@@ -172,8 +194,10 @@ def summary(output: Path, order: Sequence[str]) -> str:
     for file in output.glob("*/row.json"):
         row = json.loads(file.read_text())
         rows.setdefault(row["variant"], []).append(row)
-    columns = (*READOUTS, "segments_used", "largest_share", "assignment_entropy")
-    lines = [f"| variant | seeds | {' | '.join(c.replace('_', ' ') for c in columns)} |"]
+    figures = ("segments_used", "largest_share", "entropy")
+    columns = (*READOUTS, *(f"grouping/{name}" for name in figures))
+    heads = (c.rpartition("/")[2].replace("_", " ") for c in columns)
+    lines = [f"| variant | seeds | {' | '.join(heads)} |"]
     lines.append("|---" * (len(columns) + 2) + "|")
     for name in (n for n in order if n in rows):
         cells = [_cell([r[c] for r in rows[name] if c in r], c in READOUTS) for c in columns]

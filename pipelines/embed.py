@@ -28,7 +28,9 @@ from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
 from zeroseg.data.embedding_index import write_index
 from zeroseg.data.embeddings import NAME, Storage, TeacherRecord, bytes_per_image
+from zeroseg.data.views import check_grids
 from zeroseg.errors import InputError
+from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.store.manifest import Manifest, ShardRecord
 from zeroseg.store.set_writer import LEFT_OUT, begin, finish
@@ -70,6 +72,7 @@ class EmbedConfig:
     cache: ShardCache = field(default_factory=ShardCache)
 
     def __post_init__(self) -> None:
+        check_grids(self.grids, "--grids")
         if self.index and 1 not in self.grids:
             raise InputError(f"--index is of the 1x1 view, which --grids {self.grids} leaves out")
 
@@ -204,13 +207,16 @@ def read(arguments: Sequence[str]) -> EmbedConfig:
     args, default = list(arguments), None
     if args and not args[0].startswith("-"):
         run = read_config([args.pop(0)])
+        method = run.method
+        if not isinstance(method, Distillation):
+            raise InputError(f"a {type(method).__name__} has no teacher whose embeddings it needs")
         default = EmbedConfig(
             shards=run.data.shards,
             output=tyro.MISSING,
-            teacher=run.teacher.clip or CLIPConfig(),
-            grids=run.teacher.grids or OnlineTeacher.grids,
-            crops=run.data.crops,
-            side=run.data.view_side,
+            teacher=method.teacher.clip or CLIPConfig(),
+            grids=method.teacher.grids or OnlineTeacher.grids,
+            crops=method.crops,
+            side=method.view_side,
             cache=run.data.cache,
         )
     if "--teacher" in args[:-1]:

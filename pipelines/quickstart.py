@@ -23,6 +23,7 @@ from accelerate.utils import set_seed
 from tqdm import tqdm
 
 from configs.quickstart import config as STUDENT
+from configs.quickstart import method as METHOD
 from configs.quickstart import teacher as TEACHER
 from pipelines.embed import EmbedConfig, embed
 from pipelines.report.page import report
@@ -39,11 +40,11 @@ from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.protocols import protocol_named
 from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student, clip_segmenter
 from zeroseg.evaluation.watching import Watch
-from zeroseg.models import load
+from zeroseg.methods.saved import load
 from zeroseg.models.clip import CLIP
 from zeroseg.models.dense import Dense
 from zeroseg.models.zeroseg import Readout, ZeroSeg
-from zeroseg.training.objectives import grouping_health
+from zeroseg.training.objectives import grouping_figures
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 SHOWN = 9
@@ -67,9 +68,9 @@ class QuickstartConfig:
 
 
 @torch.no_grad()
-def health(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
-    """Mean grouping health over images, as the student answers."""
-    rows = [(len(b.keys), grouping_health(model.segment(b.pixels).assignment)) for b in batches]
+def grouping(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
+    """How segments divide the images, mean over them, as the student answers."""
+    rows = [(len(b.keys), grouping_figures(model.segment(b.pixels).assignment)) for b in batches]
     images = sum(count for count, _ in rows)
     return {k: sum(n * float(row[k]) for n, row in rows) / images for k in rows[0][1]}
 
@@ -107,15 +108,15 @@ def write_data(config: QuickstartConfig) -> Path:
 def write_embeddings(shards: Path, teacher: OnlineTeacher) -> CachedTeacher:
     """Embed the training split, or what is missing of it; return the teacher that reads it."""
     folder = str(shards / "train-embeddings")
-    data = STUDENT.data
+    method = METHOD
     embed(
         EmbedConfig(
             shards=str(shards / "train"),
             output=folder,
             teacher=teacher.clip,
             grids=teacher.grids,
-            crops=data.crops,
-            side=data.view_side,
+            crops=method.crops,
+            side=method.view_side,
             workers=0,
         )
     )
@@ -135,7 +136,7 @@ def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) 
     return dataclasses.replace(
         STUDENT,
         seed=seed,
-        teacher=teacher,
+        method=dataclasses.replace(METHOD, teacher=teacher),
         steps=config.steps,
         save_every=max(1, config.steps // 4),
         data=dataclasses.replace(STUDENT.data, shards=f"{shards}/train"),
@@ -148,7 +149,9 @@ def trained(run: RunConfig) -> ZeroSeg:
     """Train a student, or take the one that an earlier call finished or began."""
     if not (run.output / "model").is_dir():
         train(run)
-    return load(run.output)[0]
+    model = load(run.output)[1]
+    assert isinstance(model, ZeroSeg)
+    return model
 
 
 def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
@@ -161,9 +164,9 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     teacher = write_embeddings(shards, TEACHER)
     models = {s: trained(student_config(config, teacher, s)) for s in config.seeds}
     clip = CLIP(TEACHER.clip, accelerator.device)
-    evaluation = ScenesEvaluation(shards, clip, STUDENT.model.patch_size, accelerator)
+    evaluation = ScenesEvaluation(shards, clip, METHOD.student.patch_size, accelerator)
     set_seed(config.seeds[0])
-    others = baselines(clip, ZeroSeg(STUDENT.model).eval())
+    others = baselines(clip, ZeroSeg(METHOD.student).eval())
     folders = {seed: config.output / f"student-{seed}" for seed in models}
     jobs: list[tuple[str, Segmenter, Path]] = [
         (f"student, {readout}", Student(model, readout, None), folders[seed])
@@ -178,14 +181,15 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     page = report(
         [*folders.values(), config.output / "without-training"], config.output / "report.html"
     )
-    grouping = [health(m, evaluation.test) for m in models.values()]
+    figures = [grouping(m, evaluation.test) for m in models.values()]
     summary = summarised(rows)
     (config.output / "scores.md").write_text(summary + "\n")
     print(
         f"\nZero-shot mIoU (%) on {config.test_images} held-out scenes, {len(models)} student(s):\n\n{summary}\n"
     )
-    for key in grouping[0]:
-        print(f"{key.replace('_', ' ')}: {statistics.mean(g[key] for g in grouping):.2f}")
+    for key in figures[0]:
+        name = key.rpartition("/")[2].replace("_", " ")
+        print(f"{name}: {statistics.mean(of[key] for of in figures):.2f}")
     print(f"{page} written, {(time.monotonic() - begun) / 60:.1f} minutes in all")
     return rows
 

@@ -14,71 +14,45 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from accelerate import Accelerator
 from PIL import Image
 
-from zeroseg.data.images import decode_image, resized
 from zeroseg.datasets.benchmarks import Benchmark
-from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import label_maps
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.protocols import Protocol
-from zeroseg.evaluation.segmenters import Student
-from zeroseg.evaluation.task import task_for
-from zeroseg.models import load
-from zeroseg.models.clip import CLIP
-from zeroseg.models.zeroseg import Readout
+from zeroseg.predictor import load, own_classes, picture_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentConfig:
-    """Which picture, which words, which student."""
+    """Which picture, which words, which model."""
 
-    model: Annotated[Path, tyro.conf.Positional]
-    """Run folder, or its `model` folder."""
+    model: Annotated[str, tyro.conf.Positional]
+    """Run folder, its `model` folder, or `clip:ARCHITECTURE:WEIGHTS:METHOD`."""
     photo: Annotated[Path, tyro.conf.Positional]
     classes: str
     """Your words, separated by commas; `|` between synonyms of one class."""
     output: Path = Path("segmented")
-    readout: Readout = "segments"
+    readout: str = ""
+    """How the model is read; empty takes its best by validation."""
     protocol: Protocol = field(default_factory=lambda: Protocol(short_side=0, window=0))
-    """Short side 0 takes the size the student was trained at."""
-
-
-def word_list(classes: str, background: bool) -> Benchmark:
-    """The user's words as a class list. Raises InputError on duplicates or a single name."""
-    names = tuple(
-        ", ".join(s.strip() for s in c.split("|")) for c in classes.split(",") if c.strip()
-    )
-    return Benchmark(
-        name="your classes",
-        classes=("background", *names) if background else names,
-        background=background,
-    )
+    """Short side 0 takes the size the model was trained at."""
 
 
 def run(config: SegmentConfig) -> Path:
     """Write `<photo>.overlay.png`, `<photo>.labels.png` and `<photo>.json`; return the overlay."""
     protocol = config.protocol
-    words = word_list(config.classes, protocol.background_threshold is not None)
-    if not config.photo.is_file():
-        raise InputError(f"photo {config.photo} does not exist")
-    try:
-        photo = decode_image(config.photo.read_bytes())
-    except Exception as error:  # whatever a picture library makes of a file that is no picture
-        raise InputError(f"photo {config.photo} cannot be decoded: {error}") from error
-    model, teacher = load(config.model)
-    device = Accelerator().device
-    model.to(device)
-    if not protocol.short_side:
-        protocol = dataclasses.replace(protocol, short_side=model.config.image_size)
-    task = task_for(CLIP(teacher, device), words, protocol)
-    segmenter = Student(model, config.readout, protocol.model_scale)
-    size = (photo.shape[1], photo.shape[2])
-    pixels = resized(photo, protocol.picture_size(size, segmenter.multiple))
-    image = (pixels[None].float() / 255).to(device)
-    labels = label_maps(segmenter, image, task, size)[0].cpu()
-    return _write(config, photo.permute(1, 2, 0).numpy(), labels, words, protocol)
+    names = [name for name in config.classes.split(",") if name.strip()]
+    words = own_classes(names, protocol.background_threshold is not None)
+    pixels = picture_pixels(config.photo)
+    model = load(config.model)
+    labels = model.segment(
+        pixels,
+        names,
+        background=protocol.background_threshold,
+        readout=config.readout,
+        protocol=protocol,
+    )
+    return _write(config, pixels.permute(1, 2, 0).numpy(), labels, words, protocol)
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""Train a student, or go on where its run folder says that it stopped.
+"""Train a model, or go on where its run folder says that it stopped.
 
 zeroseg train configs/quickstart.py --steps 100
 zeroseg train configs/quickstart.py --embeddings FOLDER     # that `zeroseg embed` wrote
@@ -20,14 +20,15 @@ from tqdm import tqdm
 
 from pipelines.cli import main as command
 from pipelines.run.dry_run import dry_run
-from pipelines.run.job import Job, accelerator_for, build_job, student_of
+from pipelines.run.job import Job, accelerator_for, build_job
 from pipelines.run.trackers import begin_tracking
 from zeroseg.config import RunConfig, read_config
-from zeroseg.models import save
+from zeroseg.errors import InputError
+from zeroseg.methods.distillation import Distillation
+from zeroseg.methods.saved import ModelDescription, save
 from zeroseg.training.checkpoints import read
 from zeroseg.training.preemption import STOPPED, Preemption
 from zeroseg.training.processes import broadcast_from_main
-from zeroseg.training.schedule import learning_rate
 from zeroseg.training.teacher import CachedTeacher
 from zeroseg.training.tensors import student_tensors
 
@@ -88,10 +89,8 @@ def _steps(job: Job, step: int, preemption: Preemption, profiler: profile | None
             batch = next(batches).to(job.accelerator.device)
         for loss in batch.lost if stream.lost.total() <= config.name_lost else ():
             tqdm.write(f"lost {loss}", file=sys.stderr)
-        rate = learning_rate(
-            step, peak=config.learning_rate, warmup=config.warmup, total=config.steps
-        )
-        losses = job.optimization(batch, step, rate)
+        rate = config.schedule(step, peak=config.optimizer.learning_rate, total=config.steps)
+        made = job.optimization(batch, step, rate)
         step += 1
         bar.update()
         if profiler is not None:
@@ -99,13 +98,13 @@ def _steps(job: Job, step: int, preemption: Preemption, profiler: profile | None
         stopping = preemption.agreed()
         last = stopping or step == config.steps
         if step % config.log_every == 0 or last:
-            bar.set_postfix(job.log(step, losses, rate))
-        if job.watcher is not None and (step % job.watcher.config.every == 0 or last):
-            job.watch(job.watcher, step)
+            bar.set_postfix(job.log(step, made, rate))
         if step % config.save_every == 0 or last:
             job.checkpoint(step)
-        if stopping:
+        if stopping:  # whoever wants the machine back does not wait for scores
             break
+        if job.watcher is not None and (step % job.watcher.config.every == 0 or last):
+            job.watch(job.watcher, step)
     bar.close()
     return step
 
@@ -126,13 +125,14 @@ def _profiler(job: Job, wanted: bool) -> profile | nullcontext[None]:
 
 
 def _export(job: Job) -> None:
-    """Write the student, and its averaged weights if there are any."""
-    versions = {"model": student_tensors(job.state.student)}
+    """Write the model, and its averaged weights if there are any."""
+    versions = {"model": student_tensors(job.state.model)}
     if job.state.average is not None:
         versions["model-ema"] = job.state.average.tensors()
     if job.accelerator.is_main_process:
+        description = ModelDescription(method=job.config.method, text=job.training.text)
         for name, tensors in versions.items():
-            save(student_of(job.config, tensors), job.config.output / name, job.teacher.clip)
+            save(job.config.output / name, description, tensors)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -146,13 +146,23 @@ def main(arguments: Sequence[str]) -> None:
         return
     config = read_config(rest)
     if own.embeddings:
-        teacher = config.teacher
-        cached = CachedTeacher(path=own.embeddings, clip=teacher.clip, grids=teacher.grids)
-        config = dataclasses.replace(config, teacher=cached)
+        config = with_embeddings(config, own.embeddings)
     if own.dry_run:
         dry_run(config)
     else:
         train(config, allow_change=own.allow_change, profiled=own.profile)
+
+
+def with_embeddings(config: RunConfig, path: str) -> RunConfig:
+    """The same run, which reads what `zeroseg embed` wrote of its teacher.
+
+    Raises InputError for a method without a teacher.
+    """
+    method = config.method
+    if not isinstance(method, Distillation):
+        raise InputError(f"--embeddings: {type(method).__name__} has no teacher, leave it out")
+    teacher = CachedTeacher(path=path, clip=method.teacher.clip, grids=method.teacher.grids)
+    return dataclasses.replace(config, method=dataclasses.replace(method, teacher=teacher))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from shards import scenes
 from zeroseg.datasets.benchmarks import SCENES
-from zeroseg.training.schedule import learning_rate
+from zeroseg.training.schedule import Cosine
 
 FOLDER = Path(__file__).parents[1] / "zeroseg/models/scenes_teacher"
 
@@ -158,12 +158,11 @@ def train_teacher(config: TeacherConfig) -> None:
         _parameter_groups(model, config.weight_decay), betas=(0.9, 0.98), fused=True
     )
     used_tokens: set[int] = set()
+    schedule = Cosine(warmup=config.warmup)
     bar = tqdm(range(config.steps), desc="teacher")
     for step in bar:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(
-                step, peak=config.learning_rate, warmup=config.warmup, total=config.steps
-            )
+            group["lr"] = schedule(step, peak=config.learning_rate, total=config.steps)
         chosen = rng.integers(config.images, size=config.batch_size)
         pixels, captions = crops_and_captions(images[chosen], labels[chosen], config, rng, size)
         tokens = tokenizer(captions)

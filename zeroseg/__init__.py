@@ -10,4 +10,11 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """The names of `zeroseg.api`, imported when one is first asked for: torch takes seconds, and not
     every command needs it."""
+    if name.startswith("__") and name != "__all__":  # what Python itself looks for in any module
+        raise AttributeError(name)
     return getattr(importlib.import_module("zeroseg.api"), name)
+
+
+def __dir__() -> list[str]:
+    """The promise: the names of `zeroseg.api`."""
+    return sorted(importlib.import_module("zeroseg.api").__all__)

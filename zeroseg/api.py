@@ -5,41 +5,53 @@ from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig
 from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import evaluate, label_maps
+from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, protocol_named
 from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.evaluation.watching import Watch
-from zeroseg.models import load, save
+from zeroseg.methods import METHODS, MethodConfig
+from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.vit import TrunkWeights
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
+from zeroseg.predictor import Predictor, load
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.optimizers import SGD, AdamW
+from zeroseg.training.schedule import Cosine, Polynomial
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 __all__ = [
     "BENCHMARKS",
     "CLIP",
+    "METHODS",
     "PROTOCOLS",
+    "SGD",
+    "AdamW",
     "Benchmark",
     "CLIPConfig",
     "CachedTeacher",
+    "Cosine",
     "Crops",
     "DataConfig",
+    "Distillation",
     "InputError",
+    "MethodConfig",
     "OnlineTeacher",
+    "Polynomial",
+    "Predictor",
     "Protocol",
     "RunConfig",
     "Scores",
     "Task",
+    "TrunkWeights",
     "ViewComposition",
     "Watch",
     "ZeroSeg",
     "ZeroSegConfig",
     "ZeroSegPaper",
     "evaluate",
-    "label_maps",
     "load",
     "protocol_named",
-    "save",
     "task_for",
 ]

@@ -3,7 +3,7 @@
 import json
 import runpy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,51 +12,40 @@ import tyro
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
 from zeroseg.evaluation.watching import Watch
-from zeroseg.models.vit import TrunkWeights
-from zeroseg.models.zeroseg import ZeroSegConfig
+from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.records import from_json
-from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.optimizers import SGD, AdamW
 from zeroseg.training.processes import Precision
-from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
+from zeroseg.training.schedule import Cosine, Polynomial
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that distinguishes one training run from another."""
 
-    model: ZeroSegConfig
-    teacher: OnlineTeacher | CachedTeacher
+    method: MethodConfig
+    """What is trained, by what, on what of a sample; a class of `zeroseg.methods`."""
     data: DataConfig
-    objective: ZeroSegPaper | ViewComposition
-    start: TrunkWeights | None = None
-    """Weights the trunk starts from; none is from scratch."""
-    watch: Watch | None = None
-    """Images that the student is scored on while it trains; none watches nothing."""
+    optimizer: AdamW | SGD
+    schedule: Cosine | Polynomial = field(default_factory=Cosine)
+    """Of the learning rate."""
     steps: int
-    """0 writes the student as it begins, to compare with."""
-    warmup: int = 0
-    """Steps of linear warm-up of the learning rate."""
-    learning_rate: float = 2.4e-3
-    """Peak. The paper's base rate 1.5e-4 at batch 256, scaled to its batch of 4096."""
-    weight_decay: float = 0.05
-    """Not stated in the paper; MAE's."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """Not stated in the paper; MAE's."""
-    layer_decay: float = 1.0
-    """Ours: each block of the trunk learns this much slower than the one above it; 1 is all alike."""
+    """0 writes the model as it begins, to compare with."""
+    watch: Watch | None = None
+    """Images that the model is scored on while it trains. None: nothing is watched."""
     clip_norm: float = 1.0
     """Ours: gradients are clipped to this norm."""
     ema_decay: float = 0.0
     """Ours: decay of the moving average of the weights, kept beside them as `model-ema`; 0 keeps none."""
     micro_batch: int = 0
-    """Most images that a process takes through the student at once; the gradients of several passes
-    are summed. 0 is no limit."""
+    """Most images that a process takes through the model at once; the gradients of several passes
+    are summed (gradient accumulation). 0: no limit."""
     activation_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time."""
     compile: bool = False
-    """Compile the student with torch.compile."""
+    """Compile the model with torch.compile."""
     precision: Precision = "auto"
-    """Of the student's forward pass; `auto` takes bf16 where the device is faster with it."""
+    """Of the model's forward pass; `auto` takes bf16 where the device is faster with it."""
     most_skipped: int = 10
     """Ours: the run stops when more steps than this had a loss or gradient that was not finite. Such
     a step changes no weight; its images are named in non_finite.jsonl."""
@@ -84,16 +73,19 @@ class RunConfig:
         least = {"steps": 0, "log_every": 1, "save_every": 1, "keep_last": 1}
         values = {name: getattr(self, name) for name in least}
         wrong = [f"{name} is {n}" for name, n in values.items() if n < least[name]]
-        wrong += [f"layer_decay is {self.layer_decay}"] * (not 0 < self.layer_decay <= 1)
         wrong += [f"ema_decay is {self.ema_decay}"] * (not 0 <= self.ema_decay < 1)
         if wrong:
             raise InputError(
-                f"{', '.join(wrong)}: counts start at 1 (steps at 0), layer_decay lies in (0, 1], ema_decay in [0, 1)"
+                f"{', '.join(wrong)}: counts start at 1 (steps at 0), ema_decay lies in [0, 1)"
             )
 
 
-def read_config(arguments: Sequence[str]) -> RunConfig:
+def read_config(
+    arguments: Sequence[str], methods: Sequence[type[MethodConfig]] = METHODS
+) -> RunConfig:
     """Read `configs/x.py --field value ...` or a run's `config.json`; options override the file.
+
+    `methods` are those that a `config.json` may name.
 
     Raises InputError when the file is missing, defines no `config`, or has an unknown field.
     """
@@ -105,7 +97,7 @@ def read_config(arguments: Sequence[str]) -> RunConfig:
             f"config {path} does not exist: name a file of configs/ or a run's config.json"
         )
     if path.endswith(".json"):
-        default = from_json(RunConfig, _json(path), path)
+        default = from_json(RunConfig, _json(path), path, methods)
     else:
         default = _python_config(path)
     return tyro.cli(

@@ -24,10 +24,11 @@ def dry_run(config: RunConfig) -> None:
         job.rates()
         with job.meter.waiting():
             batch = next(batches).to(accelerator.device)
-        losses = job.optimization(batch, step, config.learning_rate / max(1, config.warmup))
+        rate = config.schedule(0, peak=config.optimizer.learning_rate, total=config.steps)
+        made = job.optimization(batch, step, rate)
         job.optimization.skipped()  # waits for the device
     rates = job.rates()
-    parts = {k: float(v) for k, v in losses.items()}
+    parts = {k: float(v) for k, v in made.losses.items()}
     accelerator.print(json.dumps(to_json(config), indent=2))
     accelerator.print("\n".join(_lines(job, rates, parts)))
     accelerator.end_training()
@@ -41,7 +42,7 @@ def _lines(job: Job, rates: dict[str, float], losses: dict[str, float]) -> list[
     epochs = config.steps * config.data.batch_size / len(plan.order(0))
     sizes = {
         name: sum(p.numel() for p in child.parameters())
-        for name, child in job.state.student.named_children()
+        for name, child in job.state.model.named_children()
     }
     mfu = f"{rates['mfu']:.1%}" if "mfu" in rates else "not known,"
     return [

@@ -18,26 +18,22 @@ from zeroseg.data.global_batch import divide_batch
 from zeroseg.data.stream import TrainingStream
 from zeroseg.errors import InputError
 from zeroseg.evaluation.watching import Watcher
-from zeroseg.models.flops import training_flops
-from zeroseg.models.vit import load_trunk
-from zeroseg.models.zeroseg import ZeroSeg
+from zeroseg.methods.method import Training
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.checkpoints import checkpoint_name
-from zeroseg.training.distillation import Distillation
 from zeroseg.training.meter import Meter, matrix_rate
-from zeroseg.training.objectives import Losses
+from zeroseg.training.objective import Step
 from zeroseg.training.optimization import Optimization
+from zeroseg.training.optimizers import parameter_groups
 from zeroseg.training.processes import make_accelerator
-from zeroseg.training.schedule import parameter_groups
 from zeroseg.training.state import TrainingState
-from zeroseg.training.teacher import OnlineTeacher, Teacher, open_teacher
 from zeroseg.training.tensors import student_tensors
 
 PROGRESS = {
     "loss": ("loss", "{:.3f}"),
     "gradient_norm": ("gradient", "{:.2g}"),
     "learning_rate": ("rate", "{:.1e}"),
-    "segments_used": ("segments", "{:.1f}"),
+    "grouping/segments_used": ("segments", "{:.1f}"),
     "images_per_second": ("images/s", "{:.3g}"),
     "data_wait": ("waiting", "{:.0%}"),
     "mfu": ("MFU", "{:.0%}"),
@@ -45,33 +41,33 @@ PROGRESS = {
     "lost": ("lost", "{:.0f}"),
     "skipped_steps": ("skipped", "{:.0f}"),
 }
-"""Metrics that the progress bar shows, by what names and how."""
+"""Metrics that the progress bar shows where there are any, by what names and how."""
 
 
 @dataclass
 class Job:
-    """What `train` and its rehearsal need."""
+    """What `train` and its dry run need."""
 
     config: RunConfig
     accelerator: Accelerator
-    teacher: Teacher
+    training: Training
     model: nn.Module
-    """The student as it is called in training; `state.student` is the bare one."""
-    objective: Distillation
+    """The model as it is called in training; `state.model` is the bare one."""
     state: TrainingState
     optimization: Optimization
     folder: RunFolder
     meter: Meter
-    flops: float | None
-    """Of an image's share of a step; none if not known."""
     peak: float
     """FLOP/s of one device."""
+    flops: float | None = None
+    """FLOPs of an image's share of a step. None if unknown."""
     watcher: Watcher | None = None
 
-    def log(self, step: int, losses: Losses, rate: float) -> dict[str, str]:
+    def log(self, step: int, made: Step, rate: float) -> dict[str, str]:
         """Write a row of metrics; return what the progress bar shows. Waits for the device."""
         self._note_skipped()
-        values = {"loss": sum_of(losses)} | losses | self.objective.health()
+        losses = {f"loss/{name}": loss for name, loss in made.losses.items()}
+        values = {"loss": torch.stack(list(losses.values())).sum()} | losses | made.figures
         row = {k: v.item() for k, v in self.accelerator.reduce(values, "mean").items()}
         rates = self.rates()
         row |= {"learning_rate": rate, "skipped_steps": self.state.skipped_steps} | rates
@@ -91,13 +87,14 @@ class Job:
             self.folder.add("metrics.jsonl", {"step": step} | dict(row))
 
     def watch(self, watcher: Watcher, step: int) -> None:
-        """Score the student, by its averaged weights if there are any, and draw what it says."""
+        """Score the model, by its averaged weights if there are any, and draw what it says."""
         average = self.state.average
-        tensors = average.tensors() if average else student_tensors(self.state.student)
-        student = student_of(self.config, tensors).to(self.accelerator.device)
-        self.record(step, watcher.scores(student))
+        tensors = average.tensors() if average else student_tensors(self.state.model)
+        model = model_of(self.config, tensors).to(self.accelerator.device).eval()
+        segmenter = self.config.method.segmenter(model, watcher.config.readout)
+        self.record(step, watcher.scores(segmenter))
         if self.accelerator.is_main_process:
-            picture = watcher.pictures(student)
+            picture = watcher.pictures(segmenter)
             folder = self.config.output / "watch"
             folder.mkdir(exist_ok=True)
             Image.fromarray(picture).save(folder / f"{checkpoint_name(step)}.png")
@@ -113,9 +110,13 @@ class Job:
 
     def _reading(self) -> dict[str, float]:
         """Where the data is, and what could not be had of it, over all processes."""
-        lost, place = self.state.lost(), self.state.stream.position
+        lost, position = self.state.lost(), self.state.stream.position
         counts = {f"lost/{cause}": float(n) for cause, n in sorted(lost.items())}
-        return {"epoch": place.epoch, "left_out": place.left_out, "lost": lost.total()} | counts
+        return {
+            "epoch": position.epoch,
+            "left_out": position.left_out,
+            "lost": lost.total(),
+        } | counts
 
     def _note_skipped(self) -> None:
         """Name the images of skipped steps; raises InputError when there are too many of those."""
@@ -135,7 +136,7 @@ class Job:
         if count > self.config.most_skipped:
             raise InputError(
                 f"{count} steps had a loss or gradient that is not finite: look at the images that "
-                f"{file} names, lower --learning-rate, or raise --most-skipped"
+                f"{file} names, lower --optimizer.learning-rate, or raise --most-skipped"
             )
 
 
@@ -154,77 +155,67 @@ def accelerator_for(config: RunConfig) -> Accelerator:
 def build_job(config: RunConfig, accelerator: Accelerator) -> Job:
     """Build everything from a config; nothing is written. Raises InputError for what is wrong."""
     _, passes = divide_batch(config.data.batch_size, accelerator.num_processes, config.micro_batch)
-    teacher = open_teacher(config.teacher, config.data.cache, accelerator.device)
+    set_seed(config.seed)
+    model = config.method.model()
+    training = config.method.training(model, accelerator.device, config.data.cache)
     # Already dealt to processes: handed to accelerator.prepare, the batches would be split again.
     stream = TrainingStream(
         config.data,
+        training.transform,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
         seed=config.seed,
-        stored=teacher.stored,
     )
-    set_seed(config.seed)
-    student = ZeroSeg(config.model)
-    if config.start is not None:
-        load_trunk(student.trunk, config.start)
-    if teacher.embed_dim != config.model.embed_dim:
-        raise InputError(
-            f"the teacher embeds in {teacher.embed_dim} dimensions: set model.embed_dim to that"
-        )
-    objective = Distillation(teacher, config.objective, config.model.patch_size)
-    if config.activation_checkpointing:
-        student.checkpoint_activations()
-    if config.compile:
-        student.compile()
-    # Fused is ten times faster on a CPU too (ViT-B: 0.16 s in place of 1.7), and skips on demand.
-    groups = parameter_groups(student, config.weight_decay, config.layer_decay)
-    optimizer = torch.optim.AdamW(groups, betas=config.betas, fused=True)
-    model, optimizer = accelerator.prepare(student, optimizer)
     watcher = None
     if config.watch is not None:
-        watcher = Watcher(config.watch, teacher.clip, config.model, accelerator)
-    average = WeightAverage(student, config.ema_decay) if config.ema_decay else None
-    optimization = Optimization(
-        accelerator,
-        model,
-        optimizer,
-        objective,
-        passes=passes,
-        clip_norm=config.clip_norm,
-        average=average,
-    )
+        segmenter = config.method.segmenter(model, config.watch.readout)
+        watcher = Watcher(config.watch, training.text, segmenter, accelerator)
+    called, optimizer = _prepare(config, model, training, accelerator)
+    average = WeightAverage(model, config.ema_decay) if config.ema_decay else None
     dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
-    peak = 1e12 * config.peak_tflops or matrix_rate(accelerator.device, dtype)
-    online = isinstance(config.teacher, OnlineTeacher)
-    views = sum(grid * grid for grid in teacher.grids)
-    flops = training_flops(config.model, teacher.clip if online else None, views)
     return Job(
         config=config,
         accelerator=accelerator,
-        teacher=teacher,
-        model=model,
-        objective=objective,
-        state=TrainingState(accelerator, student, optimizer, stream, average),
-        optimization=optimization,
+        training=training,
+        model=called,
+        state=TrainingState(accelerator, model, optimizer, stream, average),
+        optimization=Optimization(
+            accelerator,
+            called,
+            optimizer,
+            training.objective,
+            passes=passes,
+            clip_norm=config.clip_norm,
+            average=average,
+        ),
         folder=RunFolder.of(config),
         meter=Meter(accelerator.device),
-        flops=flops,
-        peak=peak,
+        peak=1e12 * config.peak_tflops or matrix_rate(accelerator.device, dtype),
         watcher=watcher,
     )
 
 
-def student_of(config: RunConfig, tensors: Mapping[str, Tensor]) -> ZeroSeg:
-    """A student with these weights, whoever holds the one in training."""
+def _prepare(config: RunConfig, model: nn.Module, training: Training, accelerator: Accelerator):
+    """The model and its optimizer, as Accelerate has them called."""
+    if config.activation_checkpointing:
+        checkpoint_activations = getattr(model, "checkpoint_activations", None)
+        if not callable(checkpoint_activations):
+            raise InputError(
+                f"activation_checkpointing: a {type(model).__name__} cannot, leave it off"
+            )
+        checkpoint_activations()
+    if config.compile:
+        model.compile()
+    groups = parameter_groups(model, config.optimizer.weight_decay, training.rate_scale)
+    return accelerator.prepare(model, config.optimizer.build(groups))
+
+
+def model_of(config: RunConfig, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A model with these weights, whoever holds the one in training."""
     with torch.random.fork_rng():
-        student = ZeroSeg(config.model)
-    student.load_state_dict(dict(tensors))
-    return student
-
-
-def sum_of(losses: Losses) -> Tensor:
-    """The loss that was differentiated."""
-    return torch.stack([v for k, v in losses.items() if k != "gradient_norm"]).sum()
+        model = config.method.model()
+    model.load_state_dict(dict(tensors))
+    return model
 
 
 def shown(row: Mapping[str, float]) -> dict[str, str]:

@@ -13,9 +13,9 @@ from pipelines.scoring.result_files import slug
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.results import ModelIdentity
 from zeroseg.evaluation.segmenters import Student, clip_segmenter, clip_spec
-from zeroseg.models import load, model_folder
+from zeroseg.methods.saved import load, model_folder
 from zeroseg.models.clip import CLIP
-from zeroseg.models.zeroseg import Readout
+from zeroseg.models.zeroseg import Readout, ZeroSeg
 
 PREFIX = "clip:"
 
@@ -59,8 +59,10 @@ def subject_of(
             segmenter=lambda scale: clip_segmenter(clip, method, scale),
             folder=Path("runs") / f"{slug(config.architecture)}-{method}",
         )
-    student, teacher = load(model)
-    student.to(device)
+    description, module = load(Path(model))
+    module.to(device)
+    assert isinstance(module, ZeroSeg)
+    description.method.segmenter(module, readout)  # refuses a readout that it does not have
     folder = model_folder(Path(model))
     variant = "" if folder.name == "model" else f" {folder.name}"
     return Subject(
@@ -71,7 +73,7 @@ def subject_of(
             readout=readout,
             sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         ),
-        clip=CLIP(teacher, device),
-        segmenter=lambda scale: Student(student, readout, scale),
+        clip=CLIP(description.text, device),
+        segmenter=lambda scale: Student(module, readout, scale),
         folder=folder.parent,
     )

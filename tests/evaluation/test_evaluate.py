@@ -9,7 +9,7 @@ from zeroseg.data.batch import Batch, Lost
 from zeroseg.datasets.benchmarks import IGNORE, Benchmark
 from zeroseg.datasets.vocabularies import Vocabulary
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import best_classes, evaluate, label_maps, mapped_labels, tallied
+from zeroseg.evaluation.evaluate import best_classes, evaluate, label_maps, tallied
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.refinement import pamr
 from zeroseg.evaluation.scores import Scores, scores_of
@@ -199,14 +199,14 @@ def test_labels_of_a_wider_benchmark_are_mapped():
         name="narrow", classes=("a", "b", "c"), background=False, label_map=(IGNORE, 2, 1, 0, 0)
     )
     labels = torch.tensor([[0, 1, 2, 3, 4, IGNORE]])
-    assert mapped_labels(labels, narrow, ("k",)).tolist() == [[IGNORE, 2, 1, 0, 0, IGNORE]]
-    assert torch.equal(mapped_labels(labels.clamp(max=2), PLAIN, ("k",)), labels.clamp(max=2))
+    assert narrow.mapped(labels, "k").tolist() == [[IGNORE, 2, 1, 0, 0, IGNORE]]
+    assert torch.equal(PLAIN.mapped(labels.clamp(max=2), "k"), labels.clamp(max=2))
     images = random_images()
     wide = torch.tensor([3, 2, 1])[images.argmax(1)]
     wide[:, 0] = 0
     assert scored([batch(images, wide)], narrow).miou == 1
     with pytest.raises(InputError, match="label 5"):
-        mapped_labels(torch.tensor([5]), narrow, ("k",))
+        narrow.mapped(torch.tensor([5]), "k")
 
 
 def test_seen_and_unseen_classes_are_scored_apart():

@@ -27,7 +27,7 @@ def pictures(batch=2):
 
 
 def total(output):
-    parts = (output.segments, output.whole, output.patches, output.reconstruction)
+    parts = (output.segments, output.global_feature, output.patches, output.reconstruction)
     return torch.stack([part.square().mean() for part in parts]).sum()
 
 

@@ -54,7 +54,7 @@ def test_outputs_have_the_shapes_of_the_image(height, width, assignment):
     visible = round(0.4 * patches)
     assert output.segments.shape == (3, 4, 6)
     assert output.assignment.shape == (3, 4, visible)
-    assert output.whole.shape == (3, 6)
+    assert output.global_feature.shape == (3, 6)
     assert output.patches.shape == (3, visible, 6)
     assert output.visible.shape == (3, visible)
     assert output.reconstruction.shape == (3, patches, 3 * 8 * 8)
@@ -220,7 +220,7 @@ def test_a_tiny_student_overfits_one_batch(terms):
 def test_every_parameter_is_reached_by_some_loss():
     model = student()
     output = model(pictures())
-    parts = [output.segments, output.whole, output.patches, output.reconstruction]
+    parts = [output.segments, output.global_feature, output.patches, output.reconstruction]
     sum(part.square().sum() for part in parts).backward()
     unreached = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert unreached == []
@@ -249,8 +249,8 @@ def test_a_saved_student_comes_back_bit_for_bit(tmp_path, into):
 def test_only_the_students_own_parts_are_saved(tmp_path):
     save(student(), tmp_path, TEACHER)
     parts = {name.split(".")[0] for name in load_file(tmp_path / "model.safetensors")}
-    embeddings = {"segment_embedding", "whole_embedding", "patch_embedding"}
-    assert parts == {"trunk", "head", "whole_layer", "decoder"} | embeddings
+    embeddings = {"segment_embedding", "global_embedding", "patch_embedding"}
+    assert parts == {"trunk", "head", "global_layer", "decoder"} | embeddings
     assert {file.name for file in tmp_path.iterdir()} == {"model.json", "model.safetensors"}
 
 

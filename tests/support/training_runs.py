@@ -15,8 +15,15 @@ from tests.support.jobs import Job, done, program
 from zeroseg import CLIPConfig
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--model.width", "32", "--model.depth", "1", "--model.num-heads", "2"]
-SMALL += ["--model.head-layers", "0", "0", "0"]
+SMALL = [
+    "--method.student.width",
+    "32",
+    "--method.student.depth",
+    "1",
+    "--method.student.num-heads",
+    "2",
+]
+SMALL += ["--method.student.head-layers", "0", "0", "0"]
 TIMED = {"images_per_second", "images_per_second_per_device", "step_seconds", "data_wait"}
 TIMED |= {"mfu", "memory_gb"}
 IMAGES = 48

@@ -24,7 +24,6 @@ from zeroseg import (
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.data.stream import TrainingStream
 from zeroseg.datasets.benchmarks import COCO_THINGS, IGNORE
-from zeroseg.evaluation.evaluate import mapped_labels
 from zeroseg.evaluation.segmenters import clip_segmenter
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
@@ -103,7 +102,7 @@ def test_scores_on_real_masks_are_those_of_an_independent_computation(shards):
     scores = evaluate(segmenter, batches, task, Accelerator(cpu=True))
     independent = MulticlassJaccardIndex(80, average="none", ignore_index=IGNORE)
     for batch in batches:
-        labels = mapped_labels(batch.labels, benchmark, batch.keys)
+        labels = benchmark.mapped(batch.labels, batch.keys)
         independent.update(label_maps(segmenter, batch.pixels, task, labels.shape[1:]), labels)
     ours = torch.tensor(list(scores.per_class.values()))
     assert torch.allclose(ours.nan_to_num(0).float(), independent.compute(), atol=1e-6)

@@ -65,7 +65,7 @@ def test_the_losses_of_a_batch_are_the_mean_of_those_of_its_halves(terms, seed, 
     output = StudentOutput(
         segments=torch.randn(count, 3, 6),
         assignment=torch.randn(count, 3, visible).softmax(dim=1),
-        whole=torch.randn(count, 6),
+        global_feature=torch.randn(count, 6),
         patches=torch.randn(count, visible, 6),
         visible=random_patches(count, 16, 1 - visible / 16, torch.device("cpu")),
         reconstruction=torch.randn(count, 16, 12),
@@ -111,7 +111,7 @@ def test_the_full_image_must_come_first_among_the_grids():
 
 def test_multi_scale_is_the_distance_to_all_views():
     views, (output, _) = some_views(), some_output()
-    expected = losses.multi_scale_loss(output.whole, views.embeddings)
+    expected = losses.multi_scale_loss(output.global_feature, views.embeddings)
     torch.testing.assert_close(ZeroSegPaper()(output, views, 0)["multi_scale"], expected)
 
 
@@ -119,7 +119,7 @@ def test_without_multi_scale_only_the_full_image_is_distilled():
     views, (output, _) = some_views(), some_output()
     terms = ZeroSegPaper(multi_scale=False)
     loss = terms(output, views, 0)["multi_scale"]
-    expected = losses.distance(output.whole, views.embeddings[:, 0], "l1").mean()
+    expected = losses.distance(output.global_feature, views.embeddings[:, 0], "l1").mean()
     torch.testing.assert_close(loss, expected)
     elsewhere = replaced(views, slice(1, None), F.normalize(randn(2, 4, 6, seed=9), dim=-1))
     assert terms(output, elsewhere, 0)["multi_scale"] == loss
@@ -187,7 +187,7 @@ def test_composition_is_zero_when_one_segment_says_what_every_view_says():
     output = output._replace(
         segments=segments,
         assignment=assignment,
-        whole=direction[0].expand(2, -1),
+        global_feature=direction[0].expand(2, -1),
         patches=direction.expand(2, 10, -1),
     )
     for value in ViewComposition()(output, views, 0).values():

@@ -50,7 +50,7 @@ def student() -> ZeroSeg:
 def stepped(model: ZeroSeg, optimizer: torch.optim.Optimizer, seed: int) -> None:
     torch.manual_seed(seed)
     output = model(torch.rand(4, 3, 16, 16))
-    parts = (output.segments, output.whole, output.patches)
+    parts = (output.segments, output.global_feature, output.patches)
     sum(part.square().mean() for part in parts).backward()
     optimizer.step()
     optimizer.zero_grad()
@@ -60,7 +60,7 @@ def sharded(folder: Path) -> None:
     """Two processes with a part each; what they say must be what one with all of it says."""
     torch.distributed.init_process_group("gloo")
     model = student()
-    for block in [*model.trunk.blocks, *model.whole_layer]:
+    for block in [*model.trunk.blocks, *model.global_layer]:
         fully_shard(block)
     fully_shard(model)
     assert all(isinstance(p, DTensor) for p in model.parameters())

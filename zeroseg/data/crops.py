@@ -52,23 +52,32 @@ class Crops:
         if self.count == 1:
             return (None,)
         return tuple(
-            self._random(f"{self.seed}/{key}/{i}", height, width) for i in range(self.count)
+            random_crop(
+                random.Random(f"{self.seed}/{key}/{i}"), height, width, self.scale, self.ratio
+            )
+            for i in range(self.count)
         )
 
     def turn(self, key: str, epoch: int) -> int:
         """Which crop an epoch shows: one after the other, beginning anywhere."""
         return (random.Random(f"{self.seed}/{key}").randrange(self.count) + epoch) % self.count
 
-    def _random(self, seed: str, height: int, width: int) -> Crop:
-        """A share of the area and a shape, drawn as in `RandomResizedCrop`, cut to fit the image."""
-        rng = random.Random(seed)
-        area = height * width * rng.uniform(*self.scale)
-        narrow, wide = self.ratio
-        ratio = narrow * (wide / narrow) ** rng.random()
-        rows = min(height, max(1, round((area / ratio) ** 0.5)))
-        columns = min(width, max(1, round((area * ratio) ** 0.5)))
-        top, left = rng.randint(0, height - rows), rng.randint(0, width - columns)
-        return Crop(top, left, rows, columns, rng.random() < 0.5)
+
+def random_crop(
+    rng: random.Random,
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> Crop:
+    """A share of the area and a shape, drawn as in `RandomResizedCrop`, cut to fit the image."""
+    area = height * width * rng.uniform(*scale)
+    narrow, wide = ratio
+    shape = narrow * (wide / narrow) ** rng.random()
+    rows = min(height, max(1, round((area / shape) ** 0.5)))
+    columns = min(width, max(1, round((area * shape) ** 0.5)))
+    top, left = rng.randint(0, height - rows), rng.randint(0, width - columns)
+    return Crop(top, left, rows, columns, rng.random() < 0.5)
 
 
 def cut(

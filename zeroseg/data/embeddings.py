@@ -136,8 +136,8 @@ class EmbeddingSet:
     def check(self, images: Collection[str], crops: Crops, side: int) -> None:
         """Raises InputError unless there is a shard for each of images, of these crops."""
         for field, wanted, found in (
-            ("data.crops", crops, self.record.crops),
-            ("data.view_size (or else data.image_size)", side, self.record.side),
+            ("method.crops", crops, self.record.crops),
+            ("method.view_size (or else method.model.image_size)", side, self.record.side),
         ):
             if wanted != found:
                 raise InputError(
@@ -238,7 +238,7 @@ class EmbeddingReader:
             return UnusableEmbedding(why)
         return InputError(
             f"the embedding of {sample.key} of {sample.shard} is {why}: {remedy}, or set "
-            "teacher.unusable to skip"
+            "method.teacher.unusable to skip"
         )
 
 

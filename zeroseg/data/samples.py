@@ -35,6 +35,13 @@ def image_bytes(sample: RawSample) -> bytes:
     return sample.members[extension]
 
 
+def labels_bytes(sample: RawSample) -> bytes:
+    """The file of a sample's label map. Raises ValueError when it has none."""
+    if LABELS not in sample.members:
+        raise ValueError(f"no label map `.{LABELS}` among its members {sorted(sample.members)}")
+    return sample.members[LABELS]
+
+
 def load_batch(reader: ShardReader, samples: Iterable[tuple[int, int]], decode: Decode) -> Batch:
     """Read and decode samples of one size; what cannot be had is in `lost`.
 

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.crops import Crops, cut
-from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
 from zeroseg.data.global_batch import divide_batch
 from zeroseg.data.loader import AtWork, load_in_workers
 from zeroseg.data.plan import Plan, Position
-from zeroseg.data.samples import image_of, load_batch
+from zeroseg.data.samples import load_batch
+from zeroseg.data.transforms import Transform
 from zeroseg.errors import InputError
-from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet, open_set
 
@@ -36,13 +34,6 @@ class DataConfig:
     """Folder, path or URL; braces `{0000..0099}`, `*` for local files, `::` between several."""
     weights: tuple[float, ...] = ()
     """How often each of several parts comes in an epoch; none is once."""
-    image_size: int = 224
-    """Side of the crop that the student sees, in pixels."""
-    crops: Crops = field(default_factory=Crops)
-    """Which crops of an image are shown; one an epoch."""
-    view_size: int = 0
-    """Ours: side of the crop that the teacher's views are cut from; more pixels make sharper views
-    of large photos. 0 takes `image_size`, which is the crop that the student sees."""
     batch_size: int = 64
     """Images of a step, over all processes."""
     workers: int = 4
@@ -55,17 +46,12 @@ class DataConfig:
     cache: ShardCache = field(default_factory=ShardCache)
 
     def __post_init__(self) -> None:
-        leasts = {"batch_size": 1, "image_size": 1, "view_size": 0, "workers": 0, "shuffle": 0}
+        leasts = {"batch_size": 1, "workers": 0, "shuffle": 0}
         for name, least in leasts.items():
             if getattr(self, name) < least:
                 raise InputError(
                     f"data.{name} is {getattr(self, name)}: it must be at least {least}"
                 )
-
-    @property
-    def view_side(self) -> int:
-        """Side of the crop that the teacher's views are cut from."""
-        return self.view_size or self.image_size
 
 
 class TrainingStream:
@@ -80,16 +66,15 @@ class TrainingStream:
     def __init__(
         self,
         config: DataConfig,
+        transform: Transform,
         *,
         rank: int,
         world_size: int,
         seed: int,
-        stored: EmbeddingSet | None = None,
     ) -> None:
-        self.config, self.rank, self.stored = config, rank, stored
+        self.config, self.rank = config, rank
         self.shards = open_set(config.shards, config.cache, config.weights)
-        if stored is not None:
-            stored.check(self.shards.urls, config.crops, config.view_side)
+        self.transform = transform.on(self.shards)
         self.plan = Plan(
             counts=self.shards.counts,
             weights=self.shards.weights,
@@ -120,7 +105,7 @@ class TrainingStream:
         """Batches of this process from the place on."""
         at_work = AtWork(self.config.workers)
         reading = _Reading(
-            self.plan, self.shards, self.config, self.stored, self.start, self.rank, at_work
+            self.plan, self.shards, self.config, self.transform, self.start, self.rank, at_work
         )
         for batch in load_in_workers(reading, self.config.workers, at_work):
             self.steps += 1
@@ -146,7 +131,7 @@ class _Reading(IterableDataset[Batch]):
     plan: Plan
     shards: ShardSet
     config: DataConfig
-    stored: EmbeddingSet | None
+    transform: Transform
     start: Position
     rank: int
     at_work: AtWork
@@ -155,37 +140,16 @@ class _Reading(IterableDataset[Batch]):
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         reader = ShardReader(self.shards, self.config.cache)
-        stored = None
-        if self.stored is not None:
-            stored = EmbeddingReader(self.stored, self.config.cache)
         for planned in self.plan.batches(self.start, self.rank, worker, workers):
             decode = self.at_work.announced(
                 worker,
-                partial(training_sample, config=self.config, epoch=planned.epoch, stored=stored),
+                partial(self.transform, epoch=planned.epoch),
             )
             batch = load_batch(reader, planned.samples, decode)
             if planned.following is not None:
                 reader.expect(planned.following)
-                if stored is not None:
-                    stored.expect(self.shards.urls[planned.following])
+                self.transform.expect(self.shards.urls[planned.following])
             if not batch.keys:  # every process must make this step: neighbours stand in
                 spare = load_batch(reader, planned.spare, decode)
                 batch = dataclasses.replace(spare, lost=batch.lost + spare.lost)
             yield batch
-
-
-def training_sample(
-    sample: RawSample, *, config: DataConfig, epoch: int, stored: EmbeddingReader | None = None
-) -> dict[str, Tensor]:
-    """What an epoch shows of an image, and what the teacher says of it where that is stored; a
-    label map, where there is one, is not even decoded."""
-    image = image_of(sample)
-    if stored is not None:
-        crop, embeddings = stored.read(sample, epoch)
-        return {"images": cut(image, crop, config.image_size), "embeddings": embeddings}
-    crops = config.crops.of(sample.key, image.shape[1], image.shape[2])
-    crop = crops[config.crops.turn(sample.key, epoch)]
-    shown = {"images": cut(image, crop, config.image_size)}
-    if config.view_side != config.image_size:
-        shown["view_images"] = cut(image, crop, config.view_side)
-    return shown

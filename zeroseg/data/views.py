@@ -13,6 +13,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from zeroseg.errors import InputError
+
+
+def check_grids(grids: Sequence[int], field: str) -> None:
+    """Raises InputError naming the field unless the grids differ, and 1, the full image, is the first
+    if it is one of them."""
+    if not grids or min(grids) < 1 or len(set(grids)) < len(grids) or 1 in grids[1:]:
+        raise InputError(
+            f"{field} is {tuple(grids)}: name each grid once, and 1, the full image, first or not at all"
+        )
+
 
 def grid_edges(size: int, grid: int) -> list[int]:
     """Pixel edges of `grid` cells over a side of `size` pixels: `grid + 1` rising integers."""

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from zeroseg.datasets import class_names
 from zeroseg.errors import InputError
 
@@ -65,6 +69,24 @@ class Benchmark:
                 "choose the benchmark they were built for"
             )
         return self
+
+    def mapped(self, labels: Int[Tensor, "*pixels"], where: object) -> Int[Tensor, "*pixels"]:
+        """Stored labels in the benchmark's own indices.
+
+        Raises InputError naming `where` they are from when one exceeds what the benchmark knows.
+        """
+        known = len(self.label_map or self.classes)
+        highest = int(labels.masked_fill(labels == IGNORE, 0).max()) if labels.numel() else 0
+        if highest >= known:
+            raise InputError(
+                f"label {highest} in {where} exceeds benchmark {self.name!r}, which knows {known}: "
+                "choose the benchmark these shards were built for"
+            )
+        if not self.label_map:
+            return labels
+        table = torch.full((IGNORE + 1,), IGNORE, device=labels.device)
+        table[:known] = torch.tensor(self.label_map, device=labels.device)
+        return table[labels]
 
 
 def _places(labels: Sequence[str], benchmark: Benchmark) -> tuple[int, ...]:

@@ -12,8 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from zeroseg.data.batch import Batch
-from zeroseg.datasets.benchmarks import IGNORE, Benchmark
-from zeroseg.errors import InputError
 from zeroseg.evaluation.inference import (
     Axis,
     Segmenter,
@@ -31,27 +29,6 @@ from zeroseg.evaluation.tally import Tally, concatenate, empty
 from zeroseg.evaluation.task import Task
 
 Sizes = tuple[int, int]
-
-
-def mapped_labels(
-    labels: Int[Tensor, "*pixels"], benchmark: Benchmark, keys: tuple[str, ...]
-) -> Int[Tensor, "*pixels"]:
-    """Labels in the benchmark's own indices.
-
-    Raises InputError naming the sample when one exceeds what the benchmark knows.
-    """
-    known = len(benchmark.label_map or benchmark.classes)
-    highest = int(labels.masked_fill(labels == IGNORE, 0).max()) if labels.numel() else 0
-    if highest >= known:
-        raise InputError(
-            f"label {highest} in {keys} exceeds benchmark {benchmark.name!r}, which knows {known}: "
-            "choose the benchmark these shards were built for"
-        )
-    if not benchmark.label_map:
-        return labels
-    table = torch.full((IGNORE + 1,), IGNORE, device=labels.device)
-    table[:known] = torch.tensor(benchmark.label_map, device=labels.device)
-    return table[labels]
 
 
 @torch.no_grad()
@@ -135,7 +112,7 @@ def _batch_tally(
     tally = empty(classes, steps, tuple(str(loss) for loss in batch.lost))
     if batch.labels is None or not batch.keys:
         return tally
-    labels = mapped_labels(batch.labels, task.benchmark, batch.keys)
+    labels = task.benchmark.mapped(batch.labels, batch.keys)
     best, index = best_classes(segmenter, batch.pixels, task, (labels.shape[1], labels.shape[2]))
     reached = thresholds_reached(best, best.new_tensor(steps), task.protocol.threshold_rule)
     counted = [

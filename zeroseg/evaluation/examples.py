@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.datasets.benchmarks import IGNORE
-from zeroseg.evaluation.evaluate import label_maps, mapped_labels
+from zeroseg.evaluation.evaluate import label_maps
 from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.pictures import (
     Picture,
@@ -36,7 +36,7 @@ def examples(
         for i, key in enumerate(batch.keys):
             image, labels = batch.pixels[i : i + 1], batch.labels
             assert labels is not None
-            truth = mapped_labels(labels[i], task.benchmark, (key,))
+            truth = task.benchmark.mapped(labels[i], key)
             shape = (truth.shape[0], truth.shape[1])
             prediction = label_maps(segmenter, image, task, shape)[0]
             photo = pixels(F.interpolate(image, shape, mode="bilinear")[0])

@@ -4,8 +4,6 @@ Nothing of it reaches the training: no random number is drawn, and the student i
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,14 +14,13 @@ from zeroseg.data.batch import Batch
 from zeroseg.data.evaluation import evaluation_batches, share
 from zeroseg.datasets.benchmarks import benchmark_named
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import evaluate, mapped_labels
+from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.examples import examples
+from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.pictures import Picture, stacked
 from zeroseg.evaluation.protocols import Protocol
-from zeroseg.evaluation.segmenters import Student
 from zeroseg.evaluation.task import task_for, wording
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet, open_set
 
@@ -45,7 +42,8 @@ class Watch:
     """Steps."""
     images: int = 64
     """Ours: only the first so many are used."""
-    readout: Readout = "segments"
+    readout: str = ""
+    """One of the method's; empty takes its first."""
     protocol: Protocol = field(default_factory=Protocol)
     pictures: int = 4
     """Rows of the picture."""
@@ -64,26 +62,27 @@ class Watcher:
     """
 
     def __init__(
-        self, config: Watch, clip: CLIPConfig, student: ZeroSegConfig, accelerator: Accelerator
+        self, config: Watch, clip: CLIPConfig, segmenter: Segmenter, accelerator: Accelerator
     ) -> None:
+        """`segmenter`: any one of those that are to be scored, all of one input size."""
         self.config, self.accelerator = config, accelerator
         shards = open_set(config.shards, ShardCache())
         self.benchmark = benchmark_named(config.benchmark).on(shards.classes)
         wording(self.benchmark, config.protocol, config.protocol.background_threshold)
-        _check_fit(config, student)
+        _check_fit(config, segmenter.multiple)
         count = min(config.images, shards.samples)
         mine = share(count, accelerator.process_index, accelerator.num_processes)
-        self._batches = self._read(shards, student, mine)
+        self._batches = self._read(shards, segmenter.multiple, mine)
         self._shown: list[Batch] = []
         if accelerator.is_main_process:  # whose own share may be fewer
-            self._shown = self._read(shards, student, range(min(config.pictures, count)))
+            self._shown = self._read(shards, segmenter.multiple, range(min(config.pictures, count)))
         # open_clip draws the weights that it is about to replace; the towers are not kept.
         with torch.random.fork_rng(devices=[]):
             teacher = CLIP(clip, accelerator.device)
         self._task = task_for(teacher, self.benchmark, config.protocol)
 
-    def _read(self, shards: ShardSet, student: ZeroSegConfig, samples: range) -> list[Batch]:
-        resize = partial(self.config.protocol.picture_size, multiple=student.patch_size)
+    def _read(self, shards: ShardSet, multiple: int, samples: range) -> list[Batch]:
+        resize = partial(self.config.protocol.picture_size, multiple=multiple)
         kept = list(evaluation_batches(shards, resize, batch_size=BATCH_SIZE, samples=samples))
         for batch in kept:
             if batch.lost:
@@ -92,51 +91,30 @@ class Watcher:
                     "run `zeroseg shards check`"
                 )
             if batch.labels is not None:
-                mapped_labels(batch.labels, self.benchmark, batch.keys)
+                self.benchmark.mapped(batch.labels, batch.keys)
         return kept
 
-    def scores(self, model: ZeroSeg) -> dict[str, float]:
+    def scores(self, segmenter: Segmenter) -> dict[str, float]:
         """`watch/miou` and others, shares in [0, 1]; every process calls it and gets the same.
 
         A score that these images do not have, as no class of it occurs, is left out.
         """
-        with _answering(model):
-            scores = evaluate(self._segmenter(model), self._batches, self._task, self.accelerator)
+        scores = evaluate(segmenter, self._batches, self._task, self.accelerator)
         found = {name: getattr(scores, name) for name in WATCHED}
         return {f"watch/{k}": v for k, v in found.items() if v is not None and not math.isnan(v)}
 
-    def pictures(self, model: ZeroSeg) -> Picture:
+    def pictures(self, segmenter: Segmenter) -> Picture:
         """A row for each of the first images: image, truth, prediction, segments.
 
         On the main process only.
         """
-        with _answering(model):
-            rows = examples(self._segmenter(model), self._shown, self._task)
-            return stacked([row for _, row in rows])
-
-    def _segmenter(self, model: ZeroSeg) -> Student:
-        return Student(model, self.config.readout, self.config.protocol.model_scale)
+        return stacked([row for _, row in examples(segmenter, self._shown, self._task)])
 
 
-def _check_fit(config: Watch, student: ZeroSegConfig) -> None:
-    """Raises InputError when the student could not answer as it is asked to."""
-    if config.readout != "segments" and not student.patch_embeddings:
-        raise InputError(
-            f"watch.readout {config.readout!r} needs a student with patch_embeddings=True"
-        )
-    if config.protocol.window % student.patch_size:
+def _check_fit(config: Watch, multiple: int) -> None:
+    """Raises InputError when the segmenter could not answer as it is asked to."""
+    if config.protocol.window % multiple:
         raise InputError(
             f"watch.protocol.window is {config.protocol.window}: it must be a multiple of the "
-            f"student's patch size, {student.patch_size}"
+            f"model's patch size, {multiple}"
         )
-
-
-@contextmanager
-def _answering(model: ZeroSeg) -> Iterator[None]:
-    """In eval mode, then back in the mode it was in."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

@@ -65,7 +65,7 @@ class StudentOutput(NamedTuple):
     segments: Float[Tensor, "batch segment embed"]
     assignment: Float[Tensor, "batch segment visible"]
     """Sums to one over segments for every patch."""
-    whole: Float[Tensor, "batch embed"]
+    global_feature: Float[Tensor, "batch embed"]
     """The global feature z."""
     patches: Float[Tensor, "batch visible embed"] | None
     visible: Int[Tensor, "batch visible"]
@@ -103,8 +103,8 @@ class ZeroSeg(nn.Module):
             cosine=config.cosine_assignment,
         )
         self.segment_embedding = _projection(width, embed)
-        self.whole_layer = Blocks(1, width, config.num_heads)
-        self.whole_embedding = _projection(width, embed)
+        self.global_layer = Blocks(1, width, config.num_heads)
+        self.global_embedding = _projection(width, embed)
         self.patch_embedding = _projection(width, embed) if config.patch_embeddings else None
         self.decoder = Decoder(config) if config.decoder_depth else None
         for name, values in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD)):
@@ -142,14 +142,18 @@ class ZeroSeg(nn.Module):
         tokens = self.trunk((images - self.mean) / self.std, visible)
         grouped = self.head(tokens, how)
         segments = self.segment_embedding(grouped.segments).float()
-        whole = self.whole_embedding(self.whole_layer(grouped.segments).mean(dim=1)).float()
+        global_feature = self.global_embedding(
+            self.global_layer(grouped.segments).mean(dim=1)
+        ).float()
         patches = None
         if self.patch_embedding is not None:
             patches = self.patch_embedding(tokens).float()
             owned = grouped.assignment.sum(dim=-1, keepdim=True).clamp(min=0.5)
             segments = segments + grouped.assignment @ patches / owned
         reconstruction = None if decoder is None else decoder(tokens, visible, rows, columns)
-        return StudentOutput(segments, grouped.assignment, whole, patches, visible, reconstruction)
+        return StudentOutput(
+            segments, grouped.assignment, global_feature, patches, visible, reconstruction
+        )
 
     @torch.no_grad()
     def predict(

@@ -49,13 +49,13 @@ def reconstruction_loss(
 
 
 def multi_scale_loss(
-    whole: Float[Tensor, "batch embed"],
+    global_feature: Float[Tensor, "batch embed"],
     views: Float[Tensor, "batch view embed"],
     kind: Distance = "l1",
     normalise: bool = True,
 ) -> Float[Tensor, ""]:
     """Mean distance of the global feature z to every view (paper, section 3.2)."""
-    return distance(whole[:, None], views, kind, normalise).mean()
+    return distance(global_feature[:, None], views, kind, normalise).mean()
 
 
 def matching_loss(

@@ -1,4 +1,4 @@
-"""What the student is asked for: two objectives over the same student and the same views.
+"""What the student is asked for: two sets of losses over the same student and the same views.
 
 `ZeroSegPaper` is the paper's. `ViewComposition` is ours: not the paper's matching, and never to be
 reported as ZeroSeg's. Each is a frozen config whose call turns a student's output and the teacher's
@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from zeroseg.errors import InputError
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
 from zeroseg.training.losses import Distance
-
-Losses = dict[str, Float[Tensor, ""]]
+from zeroseg.training.objective import Figures
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,6 @@ class Views:
     @property
     def local(self) -> slice:
         """The views that are not the full image; it comes first when there is a 1x1 grid."""
-        if 1 in self.grids[1:]:
-            raise ValueError("the 1x1 grid comes first or not at all")
         return slice(1 if self.grids[0] == 1 else 0, None)
 
 
@@ -55,21 +53,27 @@ class ZeroSegPaper:
     normalise: bool = True
     """Bring both sides to unit length before the distance."""
 
-    def __call__(self, output: StudentOutput, views: Views, step: int) -> Losses:
-        """Weighted losses by name."""
-        if not self.multi_scale and views.grids[0] != 1:
-            raise ValueError(
-                "multi_scale=False distils the full image: the grids must start with 1"
+    def check(self, grids: tuple[int, ...]) -> None:
+        """Raises InputError when the views do not have what the losses need."""
+        if not self.multi_scale and grids[0] != 1:
+            raise InputError(
+                f"method.losses.multi_scale is off, which distils the full image, but "
+                f"method.teacher.grids is {grids}: begin it with 1"
             )
+
+    def __call__(self, output: StudentOutput, views: Views, step: int) -> Figures:
+        """Weighted losses by name."""
         targets = views.embeddings if self.multi_scale else views.embeddings[:, :1]
-        whole = losses.multi_scale_loss(output.whole, targets, self.distance, self.normalise)
+        multi_scale = losses.multi_scale_loss(
+            output.global_feature, targets, self.distance, self.normalise
+        )
         local = views.embeddings[:, views.local]
         match = output.segments.sum() * 0
         if local.shape[1]:
             match = losses.matching_loss(output.segments, local, self.distance, self.normalise)
         rise = min(1.0, (step + 1) / max(1, self.matching_warmup))
         return {
-            "multi_scale": self.multi_scale_weight * whole,
+            "multi_scale": self.multi_scale_weight * multi_scale,
             "matching": rise * self.matching_weight * match,
         }
 
@@ -92,49 +96,43 @@ class ViewComposition:
     reconstruction_weight: float = 1.0
     distance: Distance = "cosine"
 
-    def __call__(self, output: StudentOutput, views: Views, step: int) -> Losses:
+    def __call__(self, output: StudentOutput, views: Views, step: int) -> Figures:
         """Weighted losses by name."""
-        if output.patches is None:
-            raise ValueError("ViewComposition needs a student with patch_embeddings=True")
+        assert output.patches is not None, "checked with the config"
         embeddings = views.embeddings
         shares = losses.visible_shares(views.overlap, output.visible)
         told = losses.composed_patches(output.assignment, output.segments)
         composition = losses.pooled_loss(told, shares, embeddings, self.distance)
         patches = losses.pooled_loss(output.patches, shares, embeddings, self.distance)
         agreement = losses.distance(told, output.patches.detach(), self.distance).mean()
-        whole = losses.multi_scale_loss(output.whole, embeddings, self.distance)
+        multi_scale = losses.multi_scale_loss(output.global_feature, embeddings, self.distance)
         return {
             "composition": self.composition_weight * composition,
             "patches": self.patches_weight * patches,
             "agreement": self.agreement_weight * agreement,
-            "multi_scale": self.multi_scale_weight * whole,
+            "multi_scale": self.multi_scale_weight * multi_scale,
         }
 
 
-Terms = ZeroSegPaper | ViewComposition
-
-
-def grouping_health(
+def grouping_figures(
     assignment: Float[Tensor, "batch segment visible"], used_share: float = 0.01
-) -> dict[str, Float[Tensor, ""]]:
+) -> Figures:
     """How the segments divide an image, mean over the batch; a collapse shows here first.
 
     `segments_used` counts segments that own (by argmax) more than `used_share` of the patches,
-    `largest_share` is the share of the biggest, `assignment_entropy` in nats is per patch.
+    `largest_share` is the share of the biggest, `entropy` of the assignment in nats is per patch.
     """
     owner = F.one_hot(assignment.argmax(dim=1), assignment.shape[1])
     share = owner.float().mean(dim=1)
     entropy = -(assignment.clamp(min=1e-9).log() * assignment).sum(dim=1)
     return {
-        "segments_used": (share > used_share).sum(dim=1).float().mean(),
-        "largest_share": share.max(dim=1).values.mean(),
-        "assignment_entropy": entropy.mean(),
+        "grouping/segments_used": (share > used_share).sum(dim=1).float().mean(),
+        "grouping/largest_share": share.max(dim=1).values.mean(),
+        "grouping/entropy": entropy.mean(),
     }
 
 
-def nearest_view_health(
-    segments: Float[Tensor, "batch segment embed"], views: Views
-) -> dict[str, Float[Tensor, ""]]:
+def nearest_view_figures(segments: Float[Tensor, "batch segment embed"], views: Views) -> Figures:
     """Share of segments whose nearest local view (by cosine) is a cell of each grid, `nearest/2x2`
     and so on; they sum to one. Empty where the full image is the only view."""
     grids = [grid for grid in views.grids if grid > 1]

@@ -15,8 +15,7 @@ from torch.distributed.tensor import DTensor  # noqa: TID251  what clipping retu
 
 from zeroseg.data.batch import Batch
 from zeroseg.training.average import WeightAverage
-from zeroseg.training.distillation import Objective
-from zeroseg.training.objectives import Losses
+from zeroseg.training.objective import Figures, Objective, Step
 
 
 class SkippedStep(NamedTuple):
@@ -47,11 +46,11 @@ class Optimization:
         self.average = average
         self._unread: list[tuple[SkippedStep, Tensor]] = []
 
-    def __call__(self, batch: Batch, step: int, rate: float) -> Losses:
-        """Make the step at a learning rate; return its losses and the norm of its gradient."""
+    def __call__(self, batch: Batch, step: int, rate: float) -> Step:
+        """Make the step at a learning rate; its figures include the norm of the gradient."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        losses = self._backward(batch, step)
+        made = self._backward(batch, step)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         assert isinstance(norm, Tensor)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
@@ -63,7 +62,7 @@ class Optimization:
         if self.average is not None:
             self.average.update()
         self._unread.append((SkippedStep(step, batch.keys), skip))
-        return losses | {"gradient_norm": norm}
+        return made._replace(figures=made.figures | {"gradient_norm": norm})
 
     def skipped(self) -> list[SkippedStep]:
         """Steps since the last call that changed nothing; the same steps on every process. Waits
@@ -75,17 +74,20 @@ class Optimization:
         self._unread = []
         return steps
 
-    def _backward(self, batch: Batch, step: int) -> Losses:
-        total: Losses = {}
+    def _backward(self, batch: Batch, step: int) -> Step:
+        losses: Figures = {}
+        figures: Figures = {}
         parts = batch.split(self.passes)
         for number, part in enumerate(parts, start=1):
             share = len(part.keys) / len(batch.keys)
             last = number == len(parts)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
-                losses = {k: share * v for k, v in self.objective(self.model, part, step).items()}
-                self.accelerator.backward(poisoned(torch.stack(list(losses.values())).sum()))
-            total = {k: total.get(k, 0) + v.detach() for k, v in losses.items()}
-        return total
+                said = self.objective(self.model, part, step)
+                weighted = {name: share * loss for name, loss in said.losses.items()}
+                self.accelerator.backward(poisoned(torch.stack(list(weighted.values())).sum()))
+            losses = {k: losses.get(k, 0) + v.detach() for k, v in weighted.items()}
+            figures = {k: figures.get(k, 0) + share * v for k, v in said.figures.items()}
+        return Step(losses, figures)
 
 
 def poisoned(loss: Float[Tensor, ""]) -> Float[Tensor, ""]:

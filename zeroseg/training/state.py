@@ -26,7 +26,7 @@ class TrainingState:
     """Of one run, on one process."""
 
     accelerator: Accelerator
-    student: nn.Module
+    model: nn.Module
     optimizer: torch.optim.Optimizer
     stream: TrainingStream
     average: WeightAverage | None = None
@@ -52,8 +52,8 @@ class TrainingState:
         if not (self.accelerator.is_main_process or self.accelerator.is_fsdp2):
             return None
         tensors = {
-            "student": student_tensors(self.student),
-            "optimizer": optimizer_tensors(self.student, self.optimizer),
+            "student": student_tensors(self.model),
+            "optimizer": optimizer_tensors(self.model, self.optimizer),
             "random": {f"{i}/{k}": v for i, of in enumerate(processes) for k, v in of.items()},
         }
         if self.average is not None:
@@ -64,8 +64,8 @@ class TrainingState:
         """Take it all over; return the step. A number of processes other than before draws its
         random numbers anew, from the seed and the step."""
         plain, step = content.state, int(content.state["step"])
-        load_student(self.student, content.tensors["student"])
-        load_optimizer(self.student, self.optimizer, content.tensors["optimizer"])
+        load_student(self.model, content.tensors["student"])
+        load_optimizer(self.model, self.optimizer, content.tensors["optimizer"])
         if self.average is not None:  # one that begins only now begins at the weights
             self.average.load(content.tensors.get("ema", content.tensors["student"]))
         self.stream.load_state_dict(plain["place"])

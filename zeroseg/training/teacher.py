@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.embeddings import EmbeddingSet, TeacherRecord, open_embeddings
-from zeroseg.data.views import cell_views
+from zeroseg.data.views import cell_views, check_grids
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.store.shard_cache import ShardCache
@@ -29,6 +29,9 @@ class OnlineTeacher:
     clip: CLIPConfig
     grids: tuple[int, ...] = (1, 2, 3, 4)
     """Grids of views shown to the teacher (paper, section 4.1); 1, the full image, comes first."""
+
+    def __post_init__(self) -> None:
+        check_grids(self.grids, "teacher.grids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,10 @@ class CachedTeacher:
     unusable: Literal["stop", "skip"] = "stop"
     """What happens to an image without a valid embedding: the run stops, or it is skipped and
     counted like one that cannot be decoded."""
+
+    def __post_init__(self) -> None:
+        if self.grids is not None:
+            check_grids(self.grids, "teacher.grids")
 
 
 @dataclass(frozen=True)

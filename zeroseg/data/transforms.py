@@ -1,0 +1,158 @@
+"""What an epoch shows of a sample: unlabelled crops, crops with stored embeddings, labelled crops."""
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor
+
+from zeroseg.data.crops import Crop, Crops, cut, random_crop
+from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
+from zeroseg.data.images import decode_labels
+from zeroseg.data.samples import image_of, labels_bytes
+from zeroseg.datasets.benchmarks import IGNORE, Benchmark
+from zeroseg.store.reader import RawSample
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """From a sample's bytes to its part of a batch, as a function of the sample and the epoch alone.
+
+    Each loader process has a copy of its own.
+    """
+
+    def on(self, shards: ShardSet) -> "Transform":
+        """The transform for a set of shards. Raises InputError when they do not fit each other."""
+        ...
+
+    def expect(self, shard: str) -> None:
+        """Fetch what lies beside a shard that will be read soon."""
+        ...
+
+    def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
+        """One sample's part of each tensor of a `Batch`, by the batch's own names.
+
+        Raises anything for a sample that cannot be shown; InputError stops the run.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnlabelledCrops:
+    """A crop for the student, and with more pixels for the teacher; no label map is even decoded."""
+
+    size: int
+    """Side of the student's crop in pixels."""
+    view_size: int
+    """Side in pixels of the same crop, that views are cut from; where it is `size` there is one."""
+    crops: Crops
+
+    def on(self, shards: ShardSet) -> "UnlabelledCrops":
+        """Any shards will do."""
+        return self
+
+    def expect(self, shard: str) -> None:
+        """Nothing lies beside a shard."""
+
+    def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
+        """`images`, and `view_images` where they have another size."""
+        image = image_of(sample)
+        crops = self.crops.of(sample.key, image.shape[1], image.shape[2])
+        crop = crops[self.crops.turn(sample.key, epoch)]
+        shown = {"images": cut(image, crop, self.size)}
+        if self.view_size != self.size:
+            shown["view_images"] = cut(image, crop, self.view_size)
+        return shown
+
+
+@dataclass(kw_only=True)
+class EmbeddedCrops:
+    """A crop for the student, and what the teacher said of it before training."""
+
+    size: int
+    """Side of the student's crop in pixels."""
+    view_size: int
+    """Side in pixels of the crop that views were cut from."""
+    crops: Crops
+    stored: EmbeddingSet
+    cache: ShardCache
+    _reader: EmbeddingReader | None = field(default=None, init=False, repr=False)
+
+    @property
+    def reader(self) -> EmbeddingReader:
+        """The open embeddings: made when first asked for, so that loader processes have their own."""
+        self._reader = self._reader or EmbeddingReader(self.stored, self.cache)
+        return self._reader
+
+    def on(self, shards: ShardSet) -> "EmbeddedCrops":
+        """The same. Raises InputError unless every shard has embeddings of these crops."""
+        self.stored.check(shards.urls, self.crops, self.view_size)
+        return self
+
+    def expect(self, shard: str) -> None:
+        """Fetch the embeddings of a shard's images."""
+        self.reader.expect(shard)
+
+    def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
+        """`images` and `embeddings`."""
+        image = image_of(sample)
+        crop, embeddings = self.reader.read(sample, epoch)
+        return {"images": cut(image, crop, self.size), "embeddings": embeddings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledCrops:
+    """A random crop of an image and of its label map, in which unseen classes are ignored.
+
+    Drawn from (seed, epoch, key). Pixels of unseen classes are set to 255 here, before any model,
+    loss or cache can see them.
+    """
+
+    size: int
+    """Side of the crop in pixels."""
+    benchmark: Benchmark
+    """What the labels mean, and which classes are unseen."""
+    scale: tuple[float, float] = (0.25, 1.0)
+    """Least and greatest share of the image's area in a crop."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Narrowest and widest crop, width over height."""
+    seed: int = 0
+
+    def on(self, shards: ShardSet) -> "LabelledCrops":
+        """With the benchmark's classes in the order of the shards' labels."""
+        return replace(self, benchmark=self.benchmark.on(shards.classes))
+
+    def expect(self, shard: str) -> None:
+        """Nothing lies beside a shard."""
+
+    def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
+        """`images` and `labels`, of one size."""
+        image, stored = image_of(sample), decode_labels(labels_bytes(sample))
+        height, width = image.shape[1:]
+        if (height, width) != stored.shape:
+            raise ValueError(f"image is {(height, width)} but its label map {tuple(stored.shape)}")
+        labels = self.benchmark.mapped(stored, sample.key)
+        for unseen in self.benchmark.unseen:
+            labels = labels.masked_fill(labels == self.benchmark.classes.index(unseen), IGNORE)
+        rng = random.Random(f"{self.seed}/{epoch}/{sample.key}")
+        crop = random_crop(rng, height, width, self.scale, self.ratio)
+        return {
+            "images": cut(image, crop, self.size),
+            "labels": cut_labels(labels, crop, self.size),
+        }
+
+
+def cut_labels(
+    labels: Int[Tensor, "height width"], crop: Crop, side: int
+) -> Int[Tensor, "side side"]:
+    """Cut a crop out of a label map; of each pixel the label at its centre."""
+    rows = slice(crop.top, crop.top + crop.height)
+    columns = slice(crop.left, crop.left + crop.width)
+    part = labels[rows, columns].to(torch.uint8)[None, None]
+    resized = F.interpolate(part, (side, side), mode="nearest-exact")[0, 0].long()
+    return resized.flip(1) if crop.flip else resized

@@ -1,0 +1,116 @@
+"""ZeroSeg: a student with segment tokens, distilled from a frozen CLIP's views of unlabelled images."""
+
+from dataclasses import dataclass, field
+from typing import get_args
+
+import torch
+from torch import nn
+
+from zeroseg.data.crops import Crops
+from zeroseg.data.transforms import EmbeddedCrops, Transform, UnlabelledCrops
+from zeroseg.errors import InputError
+from zeroseg.evaluation.segmenters import Student
+from zeroseg.methods.method import MethodConfig, Training
+from zeroseg.models.vit import TrunkWeights, load_trunk
+from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.training.distillation import DistillationObjective
+from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.teacher import CachedTeacher, OnlineTeacher, Teacher, open_teacher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation(MethodConfig):
+    """The student, its teacher, and what it is asked for; no label and no caption enters."""
+
+    student: ZeroSegConfig
+    teacher: OnlineTeacher | CachedTeacher
+    losses: ZeroSegPaper | ViewComposition
+    crops: Crops = field(default_factory=Crops)
+    """Which crops of an image are shown; one an epoch."""
+    view_size: int = 0
+    """Ours: side of the crop that the teacher's views are cut from; more pixels make sharper views
+    of large photos. 0 takes the crop that the student sees."""
+    start: TrunkWeights | None = None
+    """Weights the trunk starts from. None: from scratch."""
+    layer_decay: float = 1.0
+    """Ours: each block of the trunk learns this much slower than the one above it; 1 is all alike."""
+
+    def __post_init__(self) -> None:
+        if self.view_size < 0:
+            raise InputError(f"method.view_size is {self.view_size}: it must be at least 0")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"method.layer_decay is {self.layer_decay}: it must lie in (0, 1]")
+        if isinstance(self.losses, ViewComposition) and not self.student.patch_embeddings:
+            raise InputError(
+                "method.losses is ViewComposition, which needs method.student.patch_embeddings: set it"
+            )
+
+    @property
+    def image_size(self) -> int:
+        """Side of the student's crop in pixels."""
+        return self.student.image_size
+
+    @property
+    def readouts(self) -> tuple[Readout, ...]:
+        """`combined` was best on the scenes' validation split (docs/quickstart.md)."""
+        every: tuple[Readout, ...] = get_args(Readout)
+        return every[::-1] if self.student.patch_embeddings else ("segments",)
+
+    @property
+    def view_side(self) -> int:
+        """Side in pixels of the crop that the teacher's views are cut from."""
+        return self.view_size or self.image_size
+
+    def model(self) -> ZeroSeg:
+        """A new student."""
+        return ZeroSeg(self.student)
+
+    def training(self, model: nn.Module, device: torch.device, cache: ShardCache) -> Training:
+        """The teacher, loaded or read from what `zeroseg embed` wrote, and the losses against it."""
+        assert isinstance(model, ZeroSeg)
+        teacher = open_teacher(self.teacher, cache, device)
+        if teacher.embed_dim != self.student.embed_dim:
+            raise InputError(
+                f"the teacher embeds in {teacher.embed_dim} dimensions: "
+                "set method.student.embed_dim to that"
+            )
+        if isinstance(self.losses, ZeroSegPaper):
+            self.losses.check(teacher.grids)
+        if self.start is not None:
+            load_trunk(model.trunk, self.start)
+        return Training(
+            DistillationObjective(teacher, self.losses, self.student.patch_size),
+            self._transform(teacher, cache),
+            teacher.clip,
+            self._rate_scale,
+        )
+
+    def segmenter(self, model: nn.Module, readout: str = "") -> Student:
+        """The student by a readout."""
+        assert isinstance(model, ZeroSeg)
+        for known in self.readouts:
+            if known == (readout or self.readouts[0]):
+                return Student(model, known, None)
+        raise InputError(
+            f"readout {readout!r}: this student has {', '.join(self.readouts)}"
+            + ("" if self.student.patch_embeddings else "; the others need patch_embeddings=True")
+        )
+
+    def _transform(self, teacher: Teacher, cache: ShardCache) -> Transform:
+        shown = {"size": self.image_size, "view_size": self.view_side, "crops": self.crops}
+        if teacher.stored is None:
+            return UnlabelledCrops(**shown)
+        return EmbeddedCrops(**shown, stored=teacher.stored, cache=cache)
+
+    def _rate_scale(self, name: str) -> float:
+        """`layer_decay` for the trunk's last block, its square for the block before, and so on down to
+        the embeddings of patches and positions; 1 for all that follows the blocks (layer-wise decay of
+        BEiT, arXiv 2106.08254, and of MAE's fine-tuning)."""
+        depth = self.student.depth
+        layer = depth + 1
+        if name.startswith(("trunk.patch_embed.", "trunk.pos_embed")):
+            layer = 0
+        elif name.startswith("trunk.blocks."):
+            layer = int(name.split(".")[2]) + 1
+        return self.layer_decay ** (depth + 1 - layer)

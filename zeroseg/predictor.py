@@ -1,0 +1,147 @@
+"""Predictor: a trained model, or a CLIP that was never trained to segment, and your own words.
+
+model = zeroseg.load("runs/x")
+labels = model.segment("photo.jpg", ["cat", "sofa|couch", "grass"])
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from zeroseg.data.images import decode_image, resized
+from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.errors import InputError
+from zeroseg.evaluation.evaluate import label_maps
+from zeroseg.evaluation.inference import Segmenter
+from zeroseg.evaluation.protocols import Protocol
+from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
+from zeroseg.evaluation.task import Task, task_for
+from zeroseg.methods import METHODS, MethodConfig, saved
+from zeroseg.models.clip import CLIP
+
+PREFIX = "clip:"
+
+Picture = str | Path | Image.Image | np.ndarray | Tensor
+"""A file; or a picture as Pillow has it; or RGB as an array of [height width 3] or a tensor of
+[3 height width], in bytes or as floats in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model and the CLIP whose words it understands."""
+
+    clip: CLIP
+    segmenter: Callable[[str], Segmenter]
+    """By readout; empty is the model's default, the best one by validation."""
+    image_size: int
+    """Side that pictures are brought to where no protocol says another, in pixels."""
+
+    def segment(
+        self,
+        image: Picture,
+        names: Sequence[str],
+        *,
+        background: float | None = None,
+        readout: str = "",
+        protocol: Protocol | None = None,
+    ) -> Int[Tensor, "height width"]:
+        """The class of each pixel: its index among `names`, in each of which `|` is between synonyms.
+
+        With a `background` threshold, 0 is what is below it and names count from 1. Raises InputError
+        for a picture that cannot be read, fewer than two names, or a readout the model does not have.
+        """
+        pixels = picture_pixels(image)
+        segmenter, task = self.segmenter(readout), self.task(names, background, protocol)
+        size = (pixels.shape[1], pixels.shape[2])
+        return label_maps(segmenter, self._input(pixels, segmenter, task), task, size)[0].cpu()
+
+    def task(
+        self,
+        names: Sequence[str],
+        background: float | None = None,
+        protocol: Protocol | None = None,
+    ) -> Task:
+        """The question that these words make; where no protocol is given, whole pictures at the
+        model's own size."""
+        protocol = protocol or Protocol(short_side=0, window=0)
+        if not protocol.short_side:
+            protocol = dataclasses.replace(protocol, short_side=self.image_size)
+        if background is not None:
+            protocol = dataclasses.replace(protocol, background_threshold=background)
+        return task_for(self.clip, own_classes(names, background is not None), protocol)
+
+    def _input(
+        self, pixels: UInt8[Tensor, "3 height width"], segmenter: Segmenter, task: Task
+    ) -> Float[Tensor, "1 3 rows columns"]:
+        size = (pixels.shape[1], pixels.shape[2])
+        scaled = resized(pixels, task.protocol.picture_size(size, segmenter.multiple))
+        return (scaled[None].float() / 255).to(self.clip.mean.device)
+
+
+def load(
+    model: str | Path,
+    *,
+    device: torch.device | str | None = None,
+    methods: Sequence[type[MethodConfig]] = METHODS,
+) -> Predictor:
+    """Load a run folder, a model folder in one, or `clip:ARCHITECTURE:WEIGHTS:METHOD`.
+
+    `methods` are those that a saved model may be of. Raises InputError when there is no such model.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if str(model).startswith(PREFIX):
+        config, method = clip_spec(str(model))
+        clip = CLIP(config, device)
+        return Predictor(clip, lambda readout: clip_segmenter(clip, method, 100.0), clip.image_size)
+    description, module = saved.load(Path(model), methods)
+    module.to(device)
+    config = description.method
+    return Predictor(
+        CLIP(description.text, device),
+        lambda readout: config.segmenter(module, readout),
+        config.image_size,
+    )
+
+
+def own_classes(names: Sequence[str], background: bool) -> Benchmark:
+    """Anybody's words as a class list. Raises InputError on duplicates or a single name."""
+    words = tuple(", ".join(part.strip() for part in name.split("|")) for name in names)
+    return Benchmark(
+        name="your classes",
+        classes=("background", *words) if background else words,
+        background=background,
+    )
+
+
+def picture_pixels(image: Picture) -> UInt8[Tensor, "3 height width"]:
+    """A picture's pixels. Raises InputError when it is none."""
+    if isinstance(image, str | Path):
+        if not Path(image).is_file():
+            raise InputError(f"photo {image} does not exist")
+        try:
+            return decode_image(Path(image).read_bytes())
+        except Exception as error:  # whatever a picture library makes of a file that is no picture
+            raise InputError(f"photo {image} cannot be decoded: {error}") from error
+    if isinstance(image, Image.Image):
+        image = np.array(image.convert("RGB"))
+    if isinstance(image, np.ndarray):
+        image = torch.from_numpy(np.ascontiguousarray(image))
+        image = image.permute(2, 0, 1) if image.ndim == 3 else image
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise InputError(
+            f"a picture of shape {tuple(image.shape)}: give [height width 3] as an array, "
+            "[3 height width] as a tensor"
+        )
+    if image.is_floating_point():
+        image = (255 * image.clamp(0, 1)).round().byte()
+    if image.dtype != torch.uint8:
+        raise InputError(f"a picture of {image.dtype}: give bytes, or floats in [0, 1]")
+    return image
