@@ -36,7 +36,7 @@ from zeroseg.store.manifest import Manifest, ShardRecord
 from zeroseg.store.set_writer import LEFT_OUT, begin, finish
 from zeroseg.store.shard_cache import ShardCache, is_local
 from zeroseg.store.shard_set import ShardSet, open_set
-from zeroseg.store.storage import exists, join, read_bytes, write_atomically
+from zeroseg.store.storage import Version, exists, join, read_bytes, write_atomically
 from zeroseg.training.processes import process_state
 from zeroseg.training.shard_embedder import ShardEmbedder, shares
 from zeroseg.training.teacher import OnlineTeacher, ViewEncoder
@@ -196,9 +196,13 @@ def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool)
     if not any(shard.samples for shard in shards):
         raise InputError(f"no image could be embedded, the first: {left_out[0]}")
     if index:
-        urls = tuple(join(embedder.output, shard.name) for shard in shards)
-        counts = tuple(shard.samples for shard in shards)
-        write_index(embedder.output, ShardSet(urls, counts, (1.0,) * len(urls)), embedder.record)
+        written = ShardSet(
+            urls=tuple(join(embedder.output, shard.name) for shard in shards),
+            counts=tuple(shard.samples for shard in shards),
+            weights=(1.0,) * len(shards),
+            versions=tuple(Version(shard.bytes, shard.sha256) for shard in shards),
+        )
+        write_index(embedder.output, written, embedder.record, embedder.cache)
     return finish(embedder.output, shards, left_out, built_from)
 
 

@@ -71,8 +71,6 @@ def read(root: str, column: str, unit: tuple[str, int]) -> Iterator[Sample | Bad
                     yield checked(name, Sample(key, data, source=f"{path}#{row}"))
                 row += 1
         except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and type(error) is not OSError:
-                raise  # from where the bytes are; pyarrow raises a bare one for damaged pages
             yield BadSample(f"{url}, row {row} and the rest of row group {group}: {error}")
 
 
@@ -88,7 +86,7 @@ def _table(url: str) -> Generator[Any]:
     with opened(url) as file:
         try:
             table = ParquetFile(file)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"{url} is not a whole Parquet file: {error}") from error
         yield table
 

@@ -81,12 +81,12 @@ def test_an_unreadable_shard_is_counted_whole(shards):
 class _Flaky(ShardCache):
     """A real cache whose storage fails the first time."""
 
-    def read(self, url, action):
+    def read(self, url, action, version):
         mark = Path(url + ".tried")
         if not mark.exists():
             mark.touch()
             raise OSError("try again")
-        return super().read(url, action)
+        return super().read(url, action, version)
 
 
 def test_a_shard_that_fails_for_a_while_is_tried_again(shards):

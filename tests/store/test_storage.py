@@ -19,7 +19,7 @@ from zeroseg.store.storage import (
     opened,
     read_bytes,
     remove,
-    size,
+    version,
     write_atomically,
 )
 
@@ -46,7 +46,7 @@ def test_what_was_written_is_read_back_and_found(full):
         assert read_bytes(url) == data
         assert exists(url)
         assert is_file(url)
-        assert size(url) == len(data)
+        assert version(url).bytes == len(data)
         with opened(url) as file:
             file.seek(len(data) - 1)
             assert file.read() == data[-1:]
@@ -106,7 +106,7 @@ def test_a_missing_local_folder_is_an_error_and_a_missing_remote_one_is_empty(tm
     assert listed(f"memory://{uuid4()}") == []
 
 
-@pytest.mark.parametrize("call", [read_bytes, size, lambda url: opened(url).__enter__()])
+@pytest.mark.parametrize("call", [read_bytes, version, lambda url: opened(url).__enter__()])
 def test_a_missing_file_is_an_error_naming_it(root, call):
     with pytest.raises(InputError, match=r"absent cannot be .*: check the name"):
         call(join(root, "absent"))
@@ -185,15 +185,16 @@ def test_what_a_remote_store_raises_is_an_error_naming_the_url(monkeypatch):
 
     for name in ("pipe_file", "cat_file", "find", "info", "_open"):
         monkeypatch.setattr(MemoryFileSystem, name, refuse)
-    for call in (read_bytes, listed, exists, size, lambda url: write_atomically(url, b"")):
+    for call in (
+        read_bytes,
+        listed,
+        exists,
+        is_file,
+        version,
+        lambda url: write_atomically(url, b""),
+    ):
         with pytest.raises(InputError, match=r"memory://x/y .*RefusedError: no credentials"):
             call("memory://x/y")
-
-
-def test_a_reading_error_after_opening_names_the_file(tmp_path):
-    (tmp_path / "file").write_bytes(b"data")
-    with pytest.raises(InputError, match=str(tmp_path / "file")), opened(str(tmp_path / "file")):
-        raise OSError(errno.EIO, "Input/output error")
 
 
 def test_members_of_a_tar_come_in_its_order_by_suffix(root):

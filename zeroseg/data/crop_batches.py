@@ -14,7 +14,8 @@ from zeroseg.data.batch import Lost
 from zeroseg.data.crops import Crop, Crops, cut
 from zeroseg.data.loader import AtWork
 from zeroseg.data.samples import image_bytes, image_of, read_samples
-from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.errors import InputError
+from zeroseg.store.reader import RawSample, ShardReader, UnreadableShard
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
 
@@ -60,6 +61,11 @@ class CropReading(Dataset[CropBatch]):
         info = get_worker_info()
         decode = self.at_work.announced(info.id if info else 0, self._all_crops)
         shard, samples = self.batches[index]
+        try:
+            self.reader.key(shard, 0)
+        except UnreadableShard as error:  # left out, it would make the set depend on the network
+            url = self.shards.urls[shard]
+            raise InputError(f"shard {url} cannot be read, so not embedded: {error}") from error
         decoded, lost = read_samples(self.reader, ((shard, n) for n in samples), decode)
         digests, crops, images = (
             zip(*(d for _, d in decoded), strict=True) if decoded else ((),) * 3

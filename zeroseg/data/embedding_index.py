@@ -19,7 +19,7 @@ KEYS = "index-keys.txt"
 """A line for each vector of the index, in its order: the shard's name, a tab, the image's key."""
 
 
-def write_index(folder: str, shards: ShardSet, record: TeacherRecord) -> None:
+def write_index(folder: str, shards: ShardSet, record: TeacherRecord, cache: ShardCache) -> None:
     """Write the 1x1 view of each image's first crop: inner products of unit vectors, in float16.
 
     The whole index is in memory while it is made: twice the embedding's dimensions, in bytes, an image.
@@ -27,7 +27,7 @@ def write_index(folder: str, shards: ShardSet, record: TeacherRecord) -> None:
     row = sum(grid**2 for grid in record.grids[: record.grids.index(1)])
     kind = faiss.ScalarQuantizer.QT_fp16
     index = faiss.IndexScalarQuantizer(record.embed_dim, kind, faiss.METRIC_INNER_PRODUCT)
-    reader, lines = ShardReader(shards, ShardCache()), []
+    reader, lines = ShardReader(shards, cache), []
     everything = ((s, n) for s, count in enumerate(shards.counts) for n in range(count))
     while some := list(itertools.islice(everything, 4096)):
         stored = [reader.read(*place, only=("0.npy",)).members["0.npy"] for place in some]

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zeroseg.errors import InputError
-from zeroseg.store.shard_cache import ShardCache, is_local
+from zeroseg.store.shard_cache import Result, ShardCache, is_local
 from zeroseg.store.shard_set import ShardSet
 from zeroseg.store.tar_index import TarIndex, read_index
 
@@ -82,7 +82,7 @@ class ShardReader:
 
     def _copy(self, shard: int) -> None:
         with suppress(Exception):  # it is tried again, and told, once the shard is needed
-            self.cache.read(self.shards.urls[shard], lambda copy: None)
+            self._read(shard, lambda copy: None)
 
     def close(self) -> None:
         """Close every shard."""
@@ -94,8 +94,8 @@ class ShardReader:
             raise UnreadableShard(self._unreadable[shard])
         if shard not in self._open:
             try:
-                url, opened = self.shards.urls[shard], partial(self._opened, shard)
-                self._open[shard] = self.cache.persistently(lambda: self.cache.read(url, opened))
+                open_copy = partial(self._open_copy, shard)
+                self._open[shard] = self.cache.persistently(lambda: self._read(shard, open_copy))
             except (OSError, InputError) as error:
                 self._unreadable[shard] = str(error)
                 raise UnreadableShard(str(error)) from error
@@ -104,7 +104,10 @@ class ShardReader:
         self._open.move_to_end(shard)
         return self._open[shard]
 
-    def _opened(self, shard: int, path: Path) -> _OpenShard:
+    def _read(self, shard: int, action: Callable[[Path], Result]) -> Result:
+        return self.cache.read(self.shards.urls[shard], action, self.shards.versions[shard])
+
+    def _open_copy(self, shard: int, path: Path) -> _OpenShard:
         index = read_index(path)
         if len(index) != self.shards.counts[shard]:
             raise InputError(

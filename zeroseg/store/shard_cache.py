@@ -1,7 +1,9 @@
 """Local files for shards wherever they are, so that every reader reads by offset.
 
 A local shard is itself. A remote one (an fsspec URL, or webdataset's `pipe:`) is copied whole into
-a folder, once for all processes of a machine, and the longest unused copies make room for it.
+a folder, once for all processes of a machine, and the longest unused copies make room for it. A copy is
+compared with what is known of the shard before it gets its name, and its name is of URL and version: a
+set that is built again under the same URL has other copies.
 """
 
 import hashlib
@@ -17,10 +19,11 @@ from filelock import FileLock, Timeout
 from webdataset.gopen import gopen
 
 from zeroseg.errors import InputError
-from zeroseg.store.storage import fetch
+from zeroseg.store.storage import Version, fetch
 from zeroseg.store.tar_index import index_path
 
 Result = TypeVar("Result")
+UNKNOWN = Version()
 
 
 def is_local(url: str) -> bool:
@@ -40,19 +43,22 @@ class ShardCache:
     pause: float = 1.0
     """Seconds before the first further try; each later one waits twice as long."""
 
-    def read(self, url: str, action: Callable[[Path], Result]) -> Result:
+    def read(
+        self, url: str, action: Callable[[Path], Result], version: Version = UNKNOWN
+    ) -> Result:
         """What `action` makes of a local file with the shard's bytes; nobody removes it meanwhile.
 
-        Raises OSError or InputError when the file cannot be had.
+        Raises OSError or InputError when the file cannot be had, or is not of that version.
         """
         if is_local(url):
             return action(Path(url))
         folder = self.folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-        copy = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.tar"
+        name = hashlib.sha256("\n".join((url, *map(str, version))).encode()).hexdigest()[:32]
+        copy = folder / f"{name}.tar"
         with FileLock(copy.with_suffix(".lock")):
-            if not copy.is_file():
-                _fetch(url, copy)
+            if not copy.is_file() or version.bytes not in (None, copy.stat().st_size):
+                _fetch(url, copy, version)
                 self._make_room(copy)
             copy.touch()  # the time of last use
             return action(copy)
@@ -77,8 +83,8 @@ class ShardCache:
         return action()
 
 
-def _fetch(url: str, copy: Path) -> None:
-    """Copy a remote shard, and its index where there is one: whole, or not at all."""
+def _fetch(url: str, copy: Path, version: Version) -> None:
+    """Copy a remote shard, and its index where there is one: whole and right, or not at all."""
     fresh = copy.with_suffix(".new")
     if url.startswith("pipe:"):
         with gopen(url, "rb") as stream, fresh.open("wb") as file:
@@ -86,7 +92,27 @@ def _fetch(url: str, copy: Path) -> None:
     else:
         fetch(url, fresh)
         _fetch_index(url, index_path(copy))
+    _check(url, fresh, version)
     fresh.rename(copy)  # last: the copy is there once its name is
+
+
+def _check(url: str, copy: Path, version: Version) -> None:
+    """Raises InputError, and removes the copy, when it is not of that version."""
+    found, wanted = f"{copy.stat().st_size} bytes", f"{version.bytes} bytes"
+    if version.bytes in (None, copy.stat().st_size):
+        if not version.sha256:
+            return
+        with copy.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest == version.sha256:
+            return
+        found, wanted = f"SHA-256 {digest[:12]}...", f"{version.sha256[:12]}..."
+    copy.unlink()
+    source = "its manifest" if version.sha256 else "its storage"
+    raise InputError(
+        f"what came of shard {url} has {found}, {source} says {wanted}: start again if the set was "
+        "built again meanwhile, else see what `zeroseg shards check` says of it"
+    )
 
 
 def _fetch_index(url: str, index: Path) -> None:

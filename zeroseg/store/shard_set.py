@@ -13,8 +13,8 @@ from webdataset.shardlists import expand_urls
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import ShardRecord, read_manifest
 from zeroseg.store.shard_cache import ShardCache, is_local
-from zeroseg.store.storage import join
-from zeroseg.store.tar_index import image_extension, read_index
+from zeroseg.store.storage import Version, join, version
+from zeroseg.store.tar_index import TarIndex, image_extension, read_index
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class ShardSet:
     """Samples of each."""
     weights: tuple[float, ...]
     """How often each comes in an epoch."""
-    digests: tuple[str, ...] = ()
-    """SHA-256 of each, empty where no manifest tells."""
+    versions: tuple[Version, ...]
+    """What is known of each one's content: by its manifest, else by its storage."""
     classes: tuple[str, ...] = ()
     """Names by label index; none where no manifest tells, or where two tell different ones."""
 
@@ -35,6 +35,11 @@ class ShardSet:
     def samples(self) -> int:
         """Samples in all shards, each once."""
         return sum(self.counts)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each shard, empty where no manifest tells."""
+        return tuple(version.sha256 for version in self.versions)
 
 
 def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> ShardSet:
@@ -59,13 +64,16 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     if twice := [url for url, n in Counter(urls).items() if n > 1]:
         raise InputError(f"data.shards names {twice[0]} twice: use data.weights to see it oftener")
     bar = tqdm(urls, desc="shards", unit="shard", delay=2)
-    counts = tuple(_count(url, manifests, cache) for url in iter(bar))
+    counted = [_count(url, manifests.record(url), cache) for url in iter(bar)]
     each = [w for w, part in zip(weights or [1.0] * len(parts), found, strict=True) for _ in part]
-    records = [manifests.record(url) for url in urls]
-    digests = tuple(record.sha256 if record else "" for record in records)
     lists = {manifests.classes(url) for url in urls}
-    classes = lists.pop() if len(lists) == 1 else ()
-    return ShardSet(tuple(urls), counts, tuple(each), digests, classes)
+    return ShardSet(
+        urls=tuple(urls),
+        counts=tuple(count for count, _ in counted),
+        weights=tuple(each),
+        versions=tuple(version for _, version in counted),
+        classes=lists.pop() if len(lists) == 1 else (),
+    )
 
 
 class _Manifests:
@@ -142,9 +150,9 @@ def _split(url: str) -> tuple[str, str]:
     return folder or ".", name
 
 
-def _count(url: str, manifests: _Manifests, cache: ShardCache) -> int:
-    """Samples of a shard: what its manifest says, if the file is that long; else what is in it."""
-    record = manifests.record(url)
+def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int, Version]:
+    """Samples of a shard, and which version of it has them: what its manifest says, if a local file
+    is that long; else what is in it."""
     if is_local(url) and not Path(url).is_file():
         raise InputError(
             f"shard {url} does not exist: check the path, or build it with `zeroseg shards build`"
@@ -155,9 +163,9 @@ def _count(url: str, manifests: _Manifests, cache: ShardCache) -> int:
                 f"shard {url} has {size} bytes but its manifest says {record.bytes}: "
                 "copy it again, build the set again, or copy what is whole by `zeroseg shards check --repair`"
             )
-        return record.samples
+        return record.samples, Version(record.bytes, record.sha256)
     try:
-        index = cache.persistently(lambda: cache.read(url, read_index))
+        index, told = cache.persistently(lambda: _read_through(url, cache))
     except OSError as error:
         raise InputError(f"shard {url} cannot be read ({error}): check the address") from error
     if not any(image_extension(members) for members in index.members):
@@ -165,4 +173,9 @@ def _count(url: str, manifests: _Manifests, cache: ShardCache) -> int:
             f"shard {url} holds no image: its samples need a member `<key>.jpg` "
             "(see shards/README.md)"
         )
-    return len(index)
+    return len(index), told
+
+
+def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex, Version]:
+    told = Version() if is_local(url) or url.startswith("pipe:") else version(url)
+    return cache.read(url, read_index, told), told

@@ -9,14 +9,17 @@ import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from zeroseg.errors import InputError
+
+_TAGS = ("ETag", "etag", "Last-Modified", "LastModified", "mtime", "created")
+"""Fields of fsspec's storages that change with a file's content, the surest first."""
 
 
 def join(root: str, name: str) -> str:
@@ -34,7 +37,7 @@ def listed(
     when the folder cannot be read; in an object store, where folders are but parts of names, a
     missing one is empty.
     """
-    with _named(root, "listed"):
+    with _naming(root, "listed"):
         local = _local(root)
         files = _remote_files(root, recursive) if local is None else _local_files(local, recursive)
         return sorted(
@@ -53,39 +56,46 @@ def is_file(url: str) -> bool:
     return info is not None and info["type"] == "file"
 
 
-def size(url: str) -> int | None:
-    """Bytes of a file; None where a web server does not tell."""
+class Version(NamedTuple):
+    """What tells a file's content from what the same name held before, as far as anything tells."""
+
+    bytes: int | None = None
+    sha256: str = ""
+    tag: str = ""
+    """Of its storage: an ETag, or the time of the last change."""
+
+
+def version(url: str) -> Version:
+    """What a storage tells of a file's content without reading it."""
     info = _info(url)
     if info is None:
-        raise _refusal(url, "looked up", FileNotFoundError("no such file"))
-    return info["size"]
+        raise _refusal(url, "read", FileNotFoundError("no such file"))
+    tag = next((str(info[name]) for name in _TAGS if name in info), "")
+    return Version(bytes=info["size"], tag=tag)
 
 
 def read_bytes(url: str) -> bytes:
     """All bytes of a file."""
-    with _named(url, "read"):
+    with _naming(url, "read"):
         storage, path = _storage(url)
         return storage.cat_file(path)
 
 
 def fetch(url: str, path: Path) -> None:
     """Copy a file to a local path, in pieces; what a failure leaves there is no copy."""
-    with _named(url, "read"):
+    with _naming(url, "read"):
         storage, remote = _storage(url)
         storage.get_file(remote, str(path))
 
 
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    """A file to read in pieces; it can seek."""
-    with _named(url, "read"):
+    """A file to read in pieces; it can seek. Every failure to read it names it."""
+    with _naming(url, "read"):
         storage, path = _storage(url)
         file = storage.open(path, "rb")
-    with file:
-        try:
-            yield file
-        except OSError as error:
-            raise _refusal(url, "read", error) from error
+    with file, BufferedReader(_StorageFile(url, file)) as readable:
+        yield readable
 
 
 def write_atomically(url: str, data: bytes | Path) -> None:
@@ -96,7 +106,7 @@ def write_atomically(url: str, data: bytes | Path) -> None:
     is; storage that is no object store and not local (`sftp://`) promises no such thing. One name
     has one writer at a time.
     """
-    with _named(url, "written"):
+    with _naming(url, "written"):
         local = _local(url)
         if local is not None:
             _write_locally(local, data)
@@ -110,7 +120,7 @@ def write_atomically(url: str, data: bytes | Path) -> None:
 
 def remove(url: str) -> None:
     """Delete a folder and all below it; nothing happens when there is none."""
-    with _named(url, "removed"):
+    with _naming(url, "removed"):
         local = _local(url)
         if local is not None:
             shutil.rmtree(local, ignore_errors=True)
@@ -159,7 +169,7 @@ def _storage(url: str) -> tuple[Any, str]:
 
 def _info(url: str) -> dict[str, Any] | None:
     """What a storage tells of a file or folder; None when there is no such thing."""
-    with _named(url, "looked up"):
+    with _naming(url, "looked up"):
         storage, path = _storage(url)
         storage.invalidate_cache()  # another process may have written since the folder was listed
         try:
@@ -190,8 +200,31 @@ def _remote_files(root: str, recursive: bool) -> Iterator[tuple[str, int | None]
             yield name.removeprefix(top), info.get("size")
 
 
+class _StorageFile(RawIOBase):
+    """A storage's open file, whose failures are InputErrors: what reads it, a decoder perhaps, can
+    then tell damaged bytes from bytes that did not come."""
+
+    def __init__(self, url: str, file: Any) -> None:
+        self._url, self._file = url, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        with _naming(self._url, "read"):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 @contextmanager
-def _named(url: str, done: str) -> Iterator[None]:
+def _naming(url: str, done: str) -> Iterator[None]:
     """Turn what a storage's own library raises, of whatever class, into an InputError."""
     try:
         yield
