@@ -18,7 +18,7 @@ from shards.table import parquet
 from tests.support.corpora import ONE, packed, put, samples
 from tests.support.streams import write
 from zeroseg import CLIPConfig
-from zeroseg.data.embeddings import read_record
+from zeroseg.data.embeddings import read_teacher_record
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import read_manifest
 from zeroseg.store.shard_cache import ShardCache
@@ -95,9 +95,9 @@ def test_a_manifest_that_cannot_be_fetched_is_no_damaged_one(root, tmp_path, fai
 
 def test_a_record_of_embeddings_that_cannot_be_fetched_is_no_damaged_one(root, fail):
     put(root, {"embeddings.json": b"{}"})
-    assert "run `zeroseg embed` again" in refusal(lambda: read_record(root))
+    assert "run `zeroseg embed` again" in refusal(lambda: read_teacher_record(root))
     fail("embeddings.json")
-    assert tells_the_network(refusal(lambda: read_record(root)), f"{root}/embeddings.json")
+    assert tells_the_network(refusal(lambda: read_teacher_record(root)), f"{root}/embeddings.json")
 
 
 def test_stats_of_img2dataset_that_cannot_be_fetched_are_no_bad_sample(root, fail):

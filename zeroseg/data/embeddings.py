@@ -23,6 +23,7 @@ from torch import Tensor
 from zeroseg.data.crops import Crop, Crops
 from zeroseg.data.samples import image_bytes
 from zeroseg.errors import InputError
+from zeroseg.records import read_record
 from zeroseg.store.reader import RawSample, ShardReader, UnreadableShard
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet, open_set
@@ -66,20 +67,12 @@ class TeacherRecord:
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
 
-def read_record(folder: str) -> TeacherRecord:
-    """Read what a folder's embeddings are of. Raises InputError when it does not say."""
+def read_teacher_record(folder: str) -> TeacherRecord:
+    """What a folder's embeddings are of. Raises InputError when it does not say."""
     path = join(folder, NAME)
     if not exists(path):
         raise InputError(f"{folder} holds no embeddings ({NAME} is missing): see `zeroseg embed`")
-    try:
-        values = json.loads(read_bytes(path))
-        crops: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values["crops"].items()
-        }
-        grids = tuple(values["grids"])
-        return TeacherRecord(**values | {"grids": grids, "crops": Crops(**crops)})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): run `zeroseg embed` again") from error
+    return read_record(TeacherRecord, read_bytes(path), path, remedy="run `zeroseg embed` again")
 
 
 def embedding_members(
@@ -163,7 +156,7 @@ def open_embeddings(
     several folders are of different teachers or views.
     """
     folders = path.split("::")
-    records = [read_record(folder) for folder in folders]
+    records = [read_teacher_record(folder) for folder in folders]
     if other := [f for f, record in zip(folders, records, strict=True) if record != records[0]]:
         raise InputError(f"{other[0]} and {folders[0]} are of different teachers or views")
     for folder in folders:

@@ -112,7 +112,8 @@ class Result:
 
 def read_result(path: str) -> Result:
     """The content of a result file. Raises InputError naming the file and the field that is wrong."""
-    return read_record(Result, read_bytes(path), path)
+    remedy = "score again with `zeroseg evaluate`, or delete the file"
+    return read_record(Result, read_bytes(path), path, remedy=remedy)
 
 
 def result_text(result: Result) -> str:

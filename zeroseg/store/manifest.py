@@ -4,13 +4,12 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-from zeroseg.errors import InputError
+from zeroseg.records import read_record
 from zeroseg.store.storage import exists, join, read_bytes
 
 NAME = "manifest.json"
-FORMAT = 1
-"""Of the shards and of this file; a reader refuses any other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,8 @@ class Manifest:
     built_from: Mapping[str, str] = field(default_factory=dict)
     left_out: int = 0
     """Images of the source that could not be used; `left-out.jsonl` names them."""
-    format: int = FORMAT
+    format: Literal[1] = 1
+    """Of the shards and of this file."""
 
     @property
     def samples(self) -> int:
@@ -48,23 +48,11 @@ def read_manifest(folder: str) -> Manifest | None:
 
 
 def parsed_manifest(data: bytes, path: str) -> Manifest:
-    """Read the bytes of a manifest; `path` names it in the error."""
-    try:
-        values = json.loads(data)
-        shards = tuple(ShardRecord(**row) for row in values.pop("shards"))
-        manifest = Manifest(shards=shards, **values | {"classes": tuple(values["classes"])})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"manifest {path} cannot be read ({error}): build the set again"
-        ) from error
-    if manifest.format != FORMAT:
-        raise InputError(
-            f"manifest {path} has format {manifest.format}, this version reads {FORMAT}: "
-            "build the set again, or update zeroseg"
-        )
-    return manifest
+    """The manifest in a file's bytes; `path` names it. Raises InputError when it is damaged."""
+    remedy = "build the set again, or update zeroseg"
+    return read_record(Manifest, data, f"manifest {path}", remedy=remedy)
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """The file's content."""
+    """The file's content; it names no classes, as other programs may read it."""
     return json.dumps(dataclasses.asdict(manifest), indent=1) + "\n"

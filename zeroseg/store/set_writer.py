@@ -7,9 +7,11 @@ A shard appears whole under its name; the manifest is written last of all, and i
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from zeroseg.errors import InputError
+from zeroseg.records import read_record, to_json
 from zeroseg.store.manifest import NAME, Manifest, ShardRecord, manifest_text, read_manifest
 from zeroseg.store.storage import exists, join, read_bytes, remove, write_atomically
 from zeroseg.store.tar_index import index_text, scan
@@ -17,6 +19,13 @@ from zeroseg.store.tar_index import index_text, scan
 BUILDING = ".building"
 LEFT_OUT = "left-out.jsonl"
 _PLAN = f"{BUILDING}/plan.json"
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What an unfinished set is made from."""
+
+    fingerprint: str
 
 
 def begin(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | None:
@@ -30,7 +39,9 @@ def begin(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | No
     if finished is not None:
         found = finished.built_from.get("fingerprint")
     elif exists(join(folder, _PLAN)):
-        found = json.loads(read_bytes(join(folder, _PLAN)))["fingerprint"]
+        plan = join(folder, _PLAN)
+        remedy = f"remove {folder}, and build the set again"
+        found = read_record(BuildPlan, read_bytes(plan), plan, remedy=remedy).fingerprint
     else:
         found = fingerprint
     if found != fingerprint:
@@ -39,8 +50,8 @@ def begin(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | No
             "remove it, or choose another folder"
         )
     if finished is None and claim:
-        plan = json.dumps({"fingerprint": fingerprint})
-        write_atomically(join(folder, _PLAN), plan.encode())
+        text = json.dumps(to_json(BuildPlan(fingerprint)))
+        write_atomically(join(folder, _PLAN), text.encode())
     return finished
 
 

@@ -7,7 +7,7 @@ A config says `OnlineTeacher`, which computes them in every step, or `CachedTeac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from zeroseg.data.embeddings import EmbeddingSet, TeacherRecord, open_embeddings
 from zeroseg.data.views import cell_views, check_grids
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.records import from_json
 from zeroseg.store.shard_cache import ShardCache
 
 
@@ -104,8 +105,8 @@ def open_teacher(
     stored = open_embeddings(config.path, cache, config.grids, skip=config.unusable == "skip")
     if config.clip is not None:
         _check_teacher(config.clip, stored.record, config.path)
-    named = config.clip or _named(stored.record)
-    return Teacher(named, stored.grids, stored.record.embed_dim, _stored, stored)
+    clip = config.clip or _clip_of(stored.record, config.path)
+    return Teacher(clip, stored.grids, stored.record.embed_dim, _stored, stored)
 
 
 def _stored(batch: Batch) -> Float[Tensor, "batch view embed"]:
@@ -116,7 +117,7 @@ def _stored(batch: Batch) -> Float[Tensor, "batch view embed"]:
 
 def _check_teacher(wanted: CLIPConfig, record: TeacherRecord, path: str) -> None:
     """A name that a hub keeps is enough; local weights are compared by what is in them."""
-    found, names = _named(record), ["architecture", "weights", "mean", "std"]
+    found, names = _clip_of(record, path), ["architecture", "weights", "mean", "std"]
     same = True
     if wanted.architecture.startswith("local-dir:") or Path(wanted.weights).is_file():
         names = ["mean", "std"]  # the same file may lie elsewhere, another in its place
@@ -128,8 +129,5 @@ def _check_teacher(wanted: CLIPConfig, record: TeacherRecord, path: str) -> None
         )
 
 
-def _named(record: TeacherRecord) -> CLIPConfig:
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in record.teacher.items()
-    }
-    return CLIPConfig(**values)
+def _clip_of(record: TeacherRecord, path: str) -> CLIPConfig:
+    return from_json(CLIPConfig, record.teacher, f"{path}: teacher")
