@@ -90,3 +90,9 @@ def test_a_small_gain_on_the_same_images_is_certain_where_two_intervals_overlap(
 def test_results_of_other_images_cannot_be_compared():
     with pytest.raises(InputError, match="same shards and benchmark"):
         paired(coins(drawn(5, 0.5, seed=0)), coins(drawn(6, 0.5, seed=0)))
+
+
+def test_results_on_other_label_maps_cannot_be_compared():
+    counts = coins(drawn(5, 0.5, seed=0))
+    with pytest.raises(InputError, match="other label maps"):
+        paired(counts, counts._replace(truth=counts.truth + 1))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ from pipelines.report.details import (
 )
 from pipelines.report.results import RunResult, results_of
 from tests.support.scored_runs import content, write
-from zeroseg.evaluation.tally import Tally
+from zeroseg.evaluation.tally import Tally, from_bytes
 
 CLASSES = ("cat", "dog", "cow")
 CONFUSION = [[6, 2, 0], [1, 7, 0], [0, 0, 0]]
@@ -149,6 +151,17 @@ def test_results_without_counts_are_not_compared(tmp_path):
     results = result(tmp_path, scored("one", 0.5), scored("two", 0.4))
     counted(results[:1], {"a": 1, "b": 2, "c": 3})
     assert comparisons_of(results) == []
+
+
+def test_results_on_other_label_maps_are_not_compared(tmp_path):
+    results = result(tmp_path, scored("one", 0.5), scored("two", 0.4), scored("three", 0.3))
+    images = {"a": 2, "b": 9}
+    counted(results, images, images, images)
+    file = results[2].file.with_suffix(".npz")
+    tally = from_bytes(file.read_bytes())
+    file.write_bytes(replace(tally, counts=2 * tally.counts).to_bytes())
+    (only,) = comparisons_of(results_of(tmp_path, "run"))
+    assert (only.better.result.name, only.other.result.name) == ("one", "two")
 
 
 def test_results_under_other_protocols_are_not_compared(tmp_path):

@@ -104,3 +104,11 @@ def write(run: Path, *contents: dict[str, Any]) -> Path:
     for number, result in enumerate(contents, start=len([*run.glob("results/*.json")])):
         (run / f"results/{number:02d}.json").write_text(json.dumps(result))
     return run
+
+
+def without(value: dict[str, Any], path: str) -> dict[str, Any]:
+    """A result file's content without one field, `scores.miou` and the like."""
+    first, _, rest = path.partition(".")
+    if rest:
+        return value | {first: without(value[first], rest)}
+    return {k: v for k, v in value.items() if k != first}

@@ -77,12 +77,17 @@ def paired(
 ) -> Difference:
     """How much better the second is on the same images, in the same order.
 
-    Raises InputError when they are not as many images or classes.
+    Raises InputError when they are not as many images or classes, or have other label maps.
     """
-    if first.hits.shape != second.hits.shape:
+    if first.truth.shape != second.truth.shape:
         raise InputError(
-            f"{first.hits.shape} and {second.hits.shape} images and classes cannot be compared: "
+            f"{first.truth.shape} and {second.truth.shape} images and classes cannot be compared: "
             "score both on the same shards and benchmark"
+        )
+    if (first.truth != second.truth).any():
+        raise InputError(
+            "results whose images have other label maps cannot be compared: score both on the "
+            "same shards"
         )
 
     def gained(weights: Float[Tensor, "sample image"]) -> Float[Tensor, " sample"]:
