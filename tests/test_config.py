@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 
 import configs
+from configs.quickstart import method as METHOD
 from pipelines import cli
 from zeroseg.config import RunConfig, read_config
 from zeroseg.errors import InputError
+from zeroseg.methods import METHODS
 from zeroseg.models.vit import TrunkWeights
 from zeroseg.records import differences, from_json, to_json
-from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.objectives import ZeroSegPaper
+from zeroseg.training.optimizers import SGD, AdamW
+from zeroseg.training.schedule import Polynomial
 from zeroseg.training.teacher import CachedTeacher
 
 FOLDER = Path(configs.__file__).parent
-FILES = sorted(p for p in FOLDER.glob("*.py") if not p.name.startswith("_"))
+FILES = sorted(p for p in FOLDER.glob("*.py") if "config = RunConfig(" in p.read_text())
 QUICKSTART = str(FOLDER / "quickstart.py")
 
 
@@ -37,25 +41,22 @@ def config() -> RunConfig:
 def test_every_config_survives_being_stored(path):
     config = read_config([str(path)])
     assert isinstance(config, RunConfig)
-    assert from_json(RunConfig, stored(config), "x") == config
+    assert from_json(RunConfig, stored(config), "x", METHODS) == config
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"objective": ZeroSegPaper()},
-        {"objective": ViewComposition()},
-        {"start": TrunkWeights(source="x.pt", allow_missing=("a", "b.*"))},
-        {
-            "teacher": CachedTeacher(path="x", grids=(1, 2)),
-            "betas": (0.5, 0.25),
-            "output": Path("/a b/c"),
-        },
+        {"method": replace(METHOD, losses=ZeroSegPaper())},
+        {"method": replace(METHOD, start=TrunkWeights(source="x.pt", allow_missing=("a", "b.*")))},
+        {"method": replace(METHOD, teacher=CachedTeacher(path="x", grids=(1, 2)))},
+        {"optimizer": SGD(learning_rate=0.1), "schedule": Polynomial(power=2.0)},
+        {"optimizer": AdamW(learning_rate=1.0, betas=(0.5, 0.25)), "output": Path("/a b/c")},
     ],
 )
 def test_every_kind_of_field_survives_being_stored(config, changes, tmp_path):
     changed = replace(config, **changes)
-    assert from_json(RunConfig, stored(changed), "x") == changed
+    assert from_json(RunConfig, stored(changed), "x", METHODS) == changed
     assert read_config([written(tmp_path, stored(changed))]) == changed
 
 
@@ -66,8 +67,9 @@ def test_options_on_the_command_line_override_the_file_and_nothing_else(config):
 
 def test_options_override_a_stored_config_too(config, tmp_path):
     path = written(tmp_path, stored(config))
-    assert read_config([path, "--teacher.grids", "1", "2"]) == replace(
-        config, teacher=replace(config.teacher, grids=(1, 2))
+    teacher = replace(METHOD.teacher, grids=(1, 2))
+    assert read_config([path, "--method.teacher.grids", "1", "2"]) == replace(
+        config, method=replace(METHOD, teacher=teacher)
     )
 
 
@@ -78,7 +80,7 @@ def test_an_unknown_option_ends_the_program_with_status_2(capsys):
     assert "--stepz" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("place", [[], ["data"], ["model"], ["objective"]])
+@pytest.mark.parametrize("place", [[], ["data"], ["method"], ["method", "student"], ["optimizer"]])
 def test_an_unknown_field_of_a_stored_config_is_an_error_naming_it_and_its_place(
     config, tmp_path, place
 ):
@@ -106,7 +108,7 @@ def test_a_missing_field_of_a_stored_config_is_an_error_naming_it_and_its_place(
 
 def test_a_value_in_place_of_fields_is_an_error_naming_its_place(config):
     with pytest.raises(InputError, match="x: data: expected the fields of DataConfig, found 3"):
-        from_json(RunConfig, stored(config) | {"data": 3}, "x")
+        from_json(RunConfig, stored(config) | {"data": 3}, "x", METHODS)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--steps", "7"]])

@@ -29,26 +29,16 @@ class Chart:
 
 
 CHARTS = (
+    Chart("weighted losses", ("loss", "loss/"), log=True),
     Chart("scores on the watched images", ("watch/",)),
-    Chart(
-        "grouping: a collapse shows here",
-        ("segments_used", "largest_share", "assignment_entropy"),
-    ),
+    Chart("grouping: a collapse shows here", ("grouping/",)),
     Chart("grid of the view nearest to a segment, shares", ("nearest/",), stacked=True),
     Chart("images per second", ("images_per_second", "images_per_second_per_device")),
     Chart("seconds per step", ("step_seconds",)),
     Chart("share of time waiting for data; MFU", ("data_wait", "mfu")),
     Chart("lost samples and skipped steps so far", ("lost", "lost/", "skipped_steps")),
 )
-"""Each is drawn where a run has any value of it."""
-NOT_DRAWN = {"step", "gradient_norm", "learning_rate", "epoch", "left_out", "memory_gb"}
-
-
-def losses(rows: Sequence[Row]) -> list[str]:
-    """Names of the losses, which an objective chooses: all that nothing else here knows."""
-    found = dict.fromkeys(name for row in rows for name in row)
-    known = {n for n in found if n in NOT_DRAWN or any(chart.takes(n) for chart in CHARTS)}
-    return [name for name in found if name not in known and "/" not in name]
+"""Each is drawn where a run has any value of it; figures with another prefix have a chart of their own."""
 
 
 def series(rows: Sequence[Row], name: str) -> dict[int, float]:
@@ -59,8 +49,10 @@ def series(rows: Sequence[Row], name: str) -> dict[int, float]:
 
 def charted(rows: Sequence[Row]) -> list[tuple[Chart, dict[str, dict[int, float]]]]:
     """The charts that the rows have anything for, each with its values by name."""
-    charts = [Chart("weighted losses", tuple(losses(rows)), log=True), *CHARTS]
     names = list(dict.fromkeys(name for row in rows for name in row))
+    strange = [n for n in names if "/" in n and not any(chart.takes(n) for chart in CHARTS)]
+    prefixes = dict.fromkeys(name.partition("/")[0] for name in strange)
+    charts = [*CHARTS, *(Chart(prefix, (f"{prefix}/",)) for prefix in prefixes)]
     held = [(c, {n: series(rows, n) for n in names if c.takes(n)}) for c in charts]
     filled = [(c, {n: values for n, values in lines.items() if values}) for c, lines in held]
     return [(chart, lines) for chart, lines in filled if lines]
@@ -82,7 +74,7 @@ def curves(rows: Sequence[Row], run: str) -> list[Curve]:
 
 
 def _draw(chart: Chart, lines: dict[str, dict[int, float]], axes: Axes) -> None:
-    labels = {name: name.removeprefix("watch/").removeprefix("nearest/") for name in lines}
+    labels = {n: n if n.startswith("lost/") else n.rpartition("/")[2] for n in lines}
     if chart.stacked:
         grids = sorted(lines, key=lambda name: (len(name), name))
         steps = sorted({step for line in lines.values() for step in line})

@@ -28,7 +28,7 @@ def dry_run(config: RunConfig) -> None:
         made = job.optimization(batch, step, rate)
         job.optimization.skipped()  # waits for the device
     rates = job.rates()
-    parts = {k: float(v) for k, v in made.losses.items()}
+    parts = {k: float(v) for k, v in (made.losses | made.figures).items()}
     accelerator.print(json.dumps(to_json(config), indent=2))
     accelerator.print("\n".join(_lines(job, rates, parts)))
     accelerator.end_training()
@@ -57,5 +57,5 @@ def _lines(job: Job, rates: dict[str, float], losses: dict[str, float]) -> list[
         f"MFU          {mfu} of {job.peak / 1e12:.3g} TFLOP/s",
         f"memory       {rates['memory_gb']:.2f} GB a process",
         f"end          {left} after the start, {datetime.now() + left:%Y-%m-%d %H:%M} if it started now",
-        "losses       " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()),
+        "figures      " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()),
     ]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from zeroseg.config import RunConfig
 from zeroseg.errors import InputError
-from zeroseg.records import differences, flat, to_json
+from zeroseg.records import differences, flat, from_json, to_json
 from zeroseg.store.storage import write_atomically
 from zeroseg.training.checkpoints import Checkpoints, Content, state_of
 
@@ -106,7 +106,7 @@ class RunFolder:
     ) -> None:
         changed = [
             line
-            for line in differences(state["config"], wanted)
+            for line in differences(self._completed(state["config"], newest), wanted)
             if not any(_is_of(line.partition(":")[0], name) for name in ("output", *allowed))
         ]
         if changed:
@@ -116,6 +116,15 @@ class RunFolder:
             )
         if state["code"] != code():
             _say(f"{newest} was written by {state['code']}, this is {code()}")
+
+    def _completed(self, stored: Any, where: Path) -> Any:
+        """A stored config with the defaults of fields that it lacks, as a version before wrote it; or
+        as it is where it is not of this kind."""
+        try:
+            config = from_json(RunConfig, stored, str(where), (type(self.config.method),))
+        except InputError:
+            return stored
+        return to_json(config)
 
     @staticmethod
     def _forget_after(step: int, file: Path) -> None:

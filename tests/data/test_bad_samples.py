@@ -1,5 +1,6 @@
 """What happens to training when samples, shards or workers fail, with real files and processes."""
 
+import dataclasses
 import io
 import itertools
 import os
@@ -13,10 +14,11 @@ from PIL import Image
 
 from shards.build import Limits, build
 from shards.sample import Sample, Source, encoded
-from tests.support.streams import IMPATIENT, keys, stream, taken, write
+from tests.support.streams import IMPATIENT, SIDE, keys, stream, taken, write
+from zeroseg.data.crops import Crops
 from zeroseg.data.images import MAX_PIXELS
 from zeroseg.data.samples import load_batch
-from zeroseg.data.stream import DataConfig, training_sample
+from zeroseg.data.transforms import UnlabelledCrops
 from zeroseg.errors import InputError
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
@@ -95,16 +97,21 @@ def test_a_shard_that_fails_for_a_while_is_tried_again(shards):
     assert not source.lost
 
 
-def _die(sample, **how):
-    if sample.key == "k020":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return training_sample(sample, **how)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Deadly(UnlabelledCrops):
+    """Kills the process that is shown one sample."""
+
+    def __call__(self, sample, epoch):
+        if sample.key == "k020":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(sample, epoch)
 
 
-def test_a_worker_that_dies_is_reported_with_its_sample(shards, monkeypatch):
-    monkeypatch.setattr("zeroseg.data.stream.training_sample", _die)
+def test_a_worker_that_dies_is_reported_with_its_sample(shards):
+    source = stream(shards, workers=1)
+    source.transform = Deadly(size=SIDE, view_size=SIDE, crops=Crops())
     with pytest.raises(RuntimeError, match=r"shard-000003\.tar k020"):
-        taken(stream(shards, workers=1), 14)
+        taken(source, 14)
 
 
 def kinds() -> dict[str, bytes]:
@@ -153,7 +160,7 @@ def test_a_decompression_bomb_is_a_bad_sample(tmp_path):
 
     def decode(sample):
         swapped = sample._replace(members={"jpg": buffer.getvalue()})
-        return training_sample(swapped, config=DataConfig(shards=""), epoch=0)
+        return UnlabelledCrops(size=8, view_size=8, crops=Crops())(swapped, epoch=0)
 
     batch = load_batch(ShardReader(opened, IMPATIENT), [(0, 0)], decode)
     assert [loss.cause for loss in batch.lost] == ["DecompressionBombWarning"]

@@ -24,6 +24,7 @@ from zeroseg.data.embeddings import (
     quantised,
 )
 from zeroseg.data.stream import TrainingStream
+from zeroseg.data.transforms import EmbeddedCrops
 from zeroseg.store.set_writer import publish
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
@@ -52,11 +53,13 @@ def stored(images, tmp_path_factory):
     return folder
 
 
-def stream(images, folder, *, grids=None, skip=False, **changes):
-    plain = {"image_size": 64, "batch_size": 4, "workers": 0, "cache": CACHE, "most_lost": 0.5}
-    config = DataConfig(shards=str(images), **plain | changes)
+def stream(images, folder, *, grids=None, skip=False, workers=0, **changes):
+    plain = {"batch_size": 4, "cache": CACHE, "most_lost": 0.5}
+    config = DataConfig(shards=str(images), workers=workers, **plain)
     found = open_embeddings(str(folder), CACHE, grids, skip=skip)
-    return TrainingStream(config, rank=0, world_size=1, seed=0, stored=found)
+    shown = {"size": 64, "view_size": 64, "crops": Crops()} | changes
+    transform = EmbeddedCrops(**shown, stored=found, cache=CACHE)
+    return TrainingStream(config, transform, rank=0, world_size=1, seed=0)
 
 
 def rewritten(folder, output, change):
@@ -205,9 +208,8 @@ def test_an_unusable_embedding_is_skipped_and_counted_where_that_is_asked_for(
 
 def test_embeddings_must_be_whole_and_fit_the_images_and_their_crops(images, stored, tmp_path):
     for changes, field in (
-        ({"image_size": 48}, "data.view_size"),
-        ({"view_size": 128}, "data.view_size"),
-        ({"crops": Crops(count=2)}, "data.crops"),
+        ({"view_size": 128}, "method.view_size"),
+        ({"crops": Crops(count=2)}, "method.crops"),
     ):
         with pytest.raises(InputError, match=field):
             stream(images, stored, **changes)

@@ -15,7 +15,8 @@ from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
 from zeroseg.models.prompts import BARE, SIMPLE, prompts
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.training.distillation import Distillation, Objective
+from zeroseg.training.distillation import DistillationObjective
+from zeroseg.training.objective import Objective
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.teacher import OnlineTeacher, Teacher, ViewEncoder, open_teacher
 
@@ -219,16 +220,14 @@ def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, t
     keys = set(student.state_dict())
     encode = ViewEncoder(clip, GRIDS)
     teacher = Teacher(clip.config, GRIDS, 64, lambda batch: encode(batch.pixels))
-    objective = Distillation(teacher, terms, 16)
+    objective = DistillationObjective(teacher, terms, 16)
     assert isinstance(objective, Objective)
-    assert objective.health() == {}
-    losses = objective(student, batch_of(("a", "b", "c"), pictures()), 0)
+    losses, figures = objective(student, batch_of(("a", "b", "c"), pictures()), 0)
     sum(losses.values()).backward()
     assert set(losses) == names
-    health = objective.health()
-    grouping = {"segments_used", "largest_share", "assignment_entropy"}
-    assert set(health) == grouping | {f"nearest/{n}x{n}" for n in GRIDS if n > 1}
-    assert all(value.shape == () and not value.requires_grad for value in health.values())
+    grouping = {f"grouping/{name}" for name in ("segments_used", "largest_share", "entropy")}
+    assert set(figures) == grouping | {f"nearest/{n}x{n}" for n in GRIDS if n > 1}
+    assert all(value.shape == () and not value.requires_grad for value in figures.values())
     assert set(student.state_dict()) == keys
     assert all(parameter.grad is None for parameter in clip.parameters())
     assert not isinstance(objective, torch.nn.Module)

@@ -1,14 +1,11 @@
 import dataclasses
-import json
 
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 
 from zeroseg.data.views import cell_overlap
 from zeroseg.errors import InputError
-from zeroseg.models import load, save
 from zeroseg.models.clip import CLIPConfig
 from zeroseg.models.grouping import assign
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
@@ -230,62 +227,3 @@ def test_every_parameter_has_an_axis_to_be_divided_by():
     parameters = dict(student(cosine_assignment=True).named_parameters())
     assert parameters["head.grouping_1.scale"].tolist() == [10.0]
     assert [name for name, parameter in parameters.items() if parameter.ndim == 0] == []
-
-
-@pytest.mark.parametrize("into", ["", "model"])
-def test_a_saved_student_comes_back_bit_for_bit(tmp_path, into):
-    model = student(patch_share=0.3)
-    save(model, tmp_path / into, TEACHER)
-    again, teacher = load(tmp_path)
-    assert teacher == TEACHER
-    assert again.config == model.config
-    assert not again.training
-    states = model.state_dict(), again.state_dict()
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-    assert torch.equal(model.predict(pictures(), classes()), again.predict(pictures(), classes()))
-
-
-def test_only_the_students_own_parts_are_saved(tmp_path):
-    save(student(), tmp_path, TEACHER)
-    parts = {name.split(".")[0] for name in load_file(tmp_path / "model.safetensors")}
-    embeddings = {"segment_embedding", "global_embedding", "patch_embedding"}
-    assert parts == {"trunk", "head", "global_layer", "decoder"} | embeddings
-    assert {file.name for file in tmp_path.iterdir()} == {"model.json", "model.safetensors"}
-
-
-@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
-def test_a_folder_without_a_whole_model_is_refused(tmp_path, name):
-    save(student(), tmp_path, TEACHER)
-    (tmp_path / name).unlink()
-    with pytest.raises(InputError, match=name):
-        load(tmp_path)
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere"):
-        load(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("fault", ["missing", "number", "shape", "garbage"])
-def test_weights_that_do_not_fit_are_refused(tmp_path, fault):
-    save(student(cosine_assignment=True), tmp_path, TEACHER)
-    weights, description = tmp_path / "model.safetensors", tmp_path / "model.json"
-    state = load_file(weights)
-    if fault == "missing":
-        save_file({k: v for k, v in state.items() if k != "head.tokens_1"}, weights)
-    elif fault == "number":
-        save_file(state | {"head.grouping_1.scale": torch.tensor(10.0)}, weights)
-    elif fault == "shape":
-        parts = json.loads(description.read_text())
-        parts["student"]["segment_tokens"] = [5, 4]
-        description.write_text(json.dumps(parts))
-    else:
-        weights.write_bytes(b"this is no safetensors file")
-    place = {
-        "missing": "head.tokens_1",
-        "number": "head.grouping_1.scale",
-        "shape": "head.tokens_1",
-    }
-    with pytest.raises(InputError, match=f"do not fit .*{place.get(fault, '')}"):
-        load(tmp_path)

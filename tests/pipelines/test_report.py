@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.report.curves import charted, curves, losses, series
+from pipelines.report.curves import charted, curves, series
 from pipelines.report.page import main, named, report
 from pipelines.report.results import metrics_of, pictures_of
 from tests.support.scored_runs import MIXED, WATCHED, content, write
@@ -20,14 +20,16 @@ def texts(svg: str) -> list[str]:
     return re.findall(">([^<>]+)</(?:text|tspan)>", svg)
 
 
-def test_a_loss_is_whatever_nothing_else_knows():
-    assert losses(MIXED) == ["loss", "composition", "patches"]
-    assert losses([WATCHED]) == []
+def test_figures_of_another_prefix_have_a_chart_of_their_own():
+    rows = [{"step": 1, "matching/cost": 2.0, "matching/queries": 3.0}]
+    ((chart, lines),) = charted(rows)
+    assert chart.title == "matching"
+    assert [*lines] == ["matching/cost", "matching/queries"]
 
 
 def test_a_value_has_the_steps_of_the_rows_that_hold_it():
     assert series(MIXED, "loss") == {10: 3.0, 20: 3.0}
-    assert series(MIXED, "patches") == {10: 1.0}
+    assert series(MIXED, "loss/patches") == {10: 1.0}
     assert series(MIXED, "watch/miou") == {15: 0.3}
     assert series(MIXED, "lost/OSError") == {20: 1.0}
     assert series(MIXED, "nothing") == {}
@@ -42,9 +44,9 @@ def test_a_step_that_a_resumed_run_repeats_counts_once():
 def test_every_value_of_mixed_rows_is_in_its_chart_whatever_row_is_last(rows):
     seen = {chart.title: set(lines) for chart, lines in charted(rows)}
     assert seen == {
-        "weighted losses": {"loss", "composition", "patches"},
+        "weighted losses": {"loss", "loss/composition", "loss/patches"},
         "scores on the watched images": {"watch/miou", "watch/seen_miou"},
-        "grouping: a collapse shows here": {"segments_used"},
+        "grouping: a collapse shows here": {"grouping/segments_used"},
         "grid of the view nearest to a segment, shares": {
             "nearest/2x2",
             "nearest/4x4",
@@ -72,7 +74,7 @@ def test_every_chart_has_its_title_and_grids_are_named_in_order_of_size():
 
 
 def test_losses_that_are_all_zero_can_be_drawn():
-    (only,) = curves([{"step": s, "matching": 0.0} for s in (1, 2)], "x")
+    (only,) = curves([{"step": s, "loss/matching": 0.0} for s in (1, 2)], "x")
     assert "matching" in texts(only.svg)
 
 

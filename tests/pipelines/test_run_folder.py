@@ -9,7 +9,7 @@ import torch
 
 from pipelines.run import folder as run_folder
 from pipelines.run.folder import RunFolder, code
-from zeroseg import InputError
+from zeroseg import AdamW, InputError
 from zeroseg.config import RunConfig, read_config
 from zeroseg.training.checkpoints import Content, read
 
@@ -64,14 +64,37 @@ def test_two_runs_are_never_at_work_in_one_folder(config, monkeypatch, capsys):
 
 def test_another_config_is_refused_by_its_fields_unless_they_are_allowed_by_name(config):
     saved(config, 4)
-    other = replace(config, learning_rate=0.5, data=replace(config.data, workers=3))
-    with pytest.raises(InputError, match=r"data.workers: 0 -> 3; learning_rate: \S+ -> 0.5"):
+    other = replace(
+        config, optimizer=AdamW(learning_rate=0.5), data=replace(config.data, workers=3)
+    )
+    changes = r"data.workers: 0 -> 3; optimizer.learning_rate: \S+ -> 0.5"
+    with pytest.raises(InputError, match=changes):
         RunFolder.of(other).begin()
-    with pytest.raises(InputError, match=r"differs in learning_rate: \S+ -> 0.5:"):
+    with pytest.raises(InputError, match=r"differs in optimizer.learning_rate: \S+ -> 0.5:"):
         RunFolder.of(other).begin(["data"])
-    assert read(RunFolder.of(other).begin(["data.workers", "learning_rate"])).state["step"] == 4
+    assert read(RunFolder.of(other).begin(["data.workers", "optimizer"])).state["step"] == 4
     with pytest.raises(InputError, match="lerning_rate: no field"):
         RunFolder.of(other).begin(["lerning_rate"])
+
+
+def test_a_checkpoint_that_lacks_a_field_is_taken_to_have_its_default(config):
+    saved(config, 4)
+    folder = config.output / "checkpoints/step-00000004"
+    content = read(folder)
+    del content.state["config"]["project"], content.state["config"]["method"]["layer_decay"]
+    RunFolder.of(config).checkpoints.write(4, content)
+    assert RunFolder.of(config).begin() == folder
+    with pytest.raises(InputError, match="project: zeroseg -> mine"):
+        RunFolder.of(replace(config, project="mine")).begin()
+
+
+def test_a_run_of_another_method_is_refused(config):
+    saved(config, 4)
+    content = read(config.output / "checkpoints/step-00000004")
+    content.state["config"]["method"] = {"class": "Another", "width": 3}
+    RunFolder.of(config).checkpoints.write(4, content)
+    with pytest.raises(InputError, match=r"method\.class: Another -> Distillation"):
+        RunFolder.of(config).begin()
 
 
 def test_a_run_may_be_moved(config, tmp_path):

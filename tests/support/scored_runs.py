@@ -16,9 +16,9 @@ from zeroseg.records import to_json
 FIRST = {
     "step": 10,
     "loss": 3.0,
-    "composition": 2.0,
-    "patches": 1.0,
-    "segments_used": 5.0,
+    "loss/composition": 2.0,
+    "loss/patches": 1.0,
+    "grouping/segments_used": 5.0,
     "nearest/2x2": 0.25,
     "nearest/10x10": 0.25,
     "nearest/4x4": 0.5,
@@ -35,7 +35,13 @@ FIRST = {
     "skipped_steps": 0,
 }
 WATCHED = {"step": 15, "watch/miou": 0.3, "watch/seen_miou": 0.4}
-LATER = FIRST | {"step": 20, "patches": None, "lost": 1, "lost/OSError": 1.0, "skipped_steps": 2}
+LATER = FIRST | {
+    "step": 20,
+    "loss/patches": None,
+    "lost": 1,
+    "lost/OSError": 1.0,
+    "skipped_steps": 2,
+}
 MIXED = [FIRST, WATCHED, LATER]
 """Rows of metrics.jsonl; they differ in what they hold."""
 

@@ -7,7 +7,9 @@ import numpy as np
 
 from shards.build import Limits, build
 from shards.sample import Sample, Source, encoded
+from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig, TrainingStream
+from zeroseg.data.transforms import UnlabelledCrops
 from zeroseg.store.shard_cache import ShardCache
 
 SIDE = 8
@@ -31,11 +33,12 @@ def write(folder: Path, count: int = 41, per_shard: int = 6) -> str:
 
 def stream(shards: str, rank: int = 0, world_size: int = 1, seed: int = 0, **changes):
     """Of `batch_size` images a process and step."""
-    plain = {"image_size": SIDE, "batch_size": 3, "workers": 0, "shuffle": 10, "cache": IMPATIENT}
+    plain = {"batch_size": 3, "workers": 0, "shuffle": 10, "cache": IMPATIENT}
     settings = plain | changes
     settings["batch_size"] *= world_size
     config = DataConfig(shards=shards, **settings)
-    return TrainingStream(config, rank=rank, world_size=world_size, seed=seed)
+    transform = UnlabelledCrops(size=SIDE, view_size=SIDE, crops=Crops())
+    return TrainingStream(config, transform, rank=rank, world_size=world_size, seed=seed)
 
 
 def keys(batches) -> list[tuple[str, ...]]:

@@ -11,11 +11,18 @@ from pipelines import cli, quickstart
 from shards import scenes
 from shards.build import Limits, build
 from tests.support.jobs import done, program
-from zeroseg import load
+from zeroseg.methods.saved import load
 from zeroseg.training.checkpoints import read
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--model.width", "32", "--model.depth", "1", "--model.num-heads", "2"]
+SMALL = [
+    "--method.student.width",
+    "32",
+    "--method.student.depth",
+    "1",
+    "--method.student.num-heads",
+    "2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +130,7 @@ def test_help_names_the_options_and_a_config_its_fields(capsys):
         (["--trackers", "mlflow"], "uv run --with mlflow"),
         (["--trackers", "nonsense"], "nonsense"),
         (["--keep-last", "0"], "keep_last is 0"),
-        (["--layer-decay", "1.5"], "layer_decay is 1.5"),
+        (["--method.layer-decay", "1.5"], "layer_decay is 1.5"),
         (["--ema-decay", "1.0"], "ema_decay is 1.0"),
     ],
 )
@@ -139,7 +146,7 @@ def test_a_setting_that_cannot_work_is_an_error_before_training(
 def test_a_run_of_no_steps_writes_the_student_as_it_begins(shards, tmp_path):
     for name in ("first", "second"):
         cli.main(["train", *arguments(shards, tmp_path / name, 0)])
-    first, second = (load(tmp_path / name)[0].state_dict() for name in ("first", "second"))
+    first, second = (load(tmp_path / name)[1].state_dict() for name in ("first", "second"))
     assert all(torch.equal(first[k], v) for k, v in second.items())
 
 

@@ -15,19 +15,20 @@ from zeroseg import (
     DataConfig,
     Protocol,
     ViewComposition,
-    ZeroSeg,
     evaluate,
-    label_maps,
-    load,
     task_for,
 )
+from zeroseg.data.crops import Crops
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.data.stream import TrainingStream
+from zeroseg.data.transforms import UnlabelledCrops
 from zeroseg.datasets.benchmarks import COCO_THINGS, IGNORE
+from zeroseg.evaluation.evaluate import label_maps
 from zeroseg.evaluation.segmenters import clip_segmenter
+from zeroseg.methods.saved import load
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
-from zeroseg.training.distillation import Distillation
+from zeroseg.training.distillation import DistillationObjective
 from zeroseg.training.teacher import Teacher, ViewEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -53,17 +54,28 @@ def shards(real, tmp_path_factory) -> Path:
 def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw(shards, tmp_path):
     run, embedded = tmp_path / "run", tmp_path / "embeddings"
     cli.main(["embed", CONFIG, "--shards", f"{shards}/train", "--output", str(embedded)])
-    small = ["--steps", "20", "--warmup", "3", "--data.batch-size", "8", "--log-every", "5"]
+    small = [
+        "--steps",
+        "20",
+        "--schedule.warmup",
+        "3",
+        "--data.batch-size",
+        "8",
+        "--log-every",
+        "5",
+    ]
     pattern = ["--data.shards", f"{shards}/train", "--output", str(run)]
     cli.main(["train", CONFIG, "--embeddings", str(embedded), *pattern, *small])
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert rows[-1]["patches"] < rows[0]["patches"]
-    trained, teacher = load(run)
+    assert rows[-1]["loss/patches"] < rows[0]["loss/patches"]
+    description, trained = load(run)
+    teacher = description.text
     torch.manual_seed(0)
-    untrained = ZeroSeg(trained.config).eval()
+    untrained = description.method.model().eval()
     clip = CLIP(teacher)
-    data = DataConfig(shards=f"{shards}/val", image_size=160, batch_size=8, workers=0)
-    held_out = next(iter(TrainingStream(data, rank=0, world_size=1, seed=0)))
+    data = DataConfig(shards=f"{shards}/val", batch_size=8, workers=0)
+    transform = UnlabelledCrops(size=160, view_size=160, crops=Crops())
+    held_out = next(iter(TrainingStream(data, transform, rank=0, world_size=1, seed=0)))
     encode = ViewEncoder(clip, (1, 2))
 
     def embed(batch):
@@ -71,10 +83,12 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
 
     distance = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
-        objective = Distillation(Teacher(teacher, (1, 2), 512, embed), ViewComposition(), 16)
+        objective = DistillationObjective(
+            Teacher(teacher, (1, 2), 512, embed), ViewComposition(), 16
+        )
         torch.manual_seed(0)
         with torch.no_grad():
-            losses = objective(model, held_out, 0)
+            losses = objective(model, held_out, 0).losses
         distance[name] = {k: losses[k].item() for k in ("composition", "patches", "multi_scale")}
     assert all(distance["trained"][k] < 0.9 * v for k, v in distance["untrained"].items())
     # A student this small and short names next to nothing in COCO's masks; that the score of every
@@ -92,7 +106,7 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
 def test_scores_on_real_masks_are_those_of_an_independent_computation(shards):
     """One label for the whole photo, against torchmetrics on the same label maps."""
     torch.manual_seed(0)
-    clip = CLIP(real_photos.config.teacher.clip)
+    clip = CLIP(real_photos.config.method.teacher.clip)
     opened = open_set(f"{shards}/val", ShardCache())
     benchmark = COCO_THINGS.on(opened.classes)
     task = task_for(clip, benchmark, Protocol(short_side=160, window=0, templates="bare"))

@@ -112,7 +112,14 @@ def test_two_processes_stop_after_the_same_step_though_only_one_is_told(
 
 def test_a_second_signal_ends_it_at_once_but_not_an_echo_of_the_first(scenes, tmp_path):
     output = tmp_path / "run"
-    large = ["--data.batch-size", "48", "--model.width", "256", "--model.depth", "12"]
+    large = [
+        "--data.batch-size",
+        "48",
+        "--method.student.width",
+        "256",
+        "--method.student.depth",
+        "12",
+    ]
     job = started(arguments(scenes, output, 10_000, *large))
     while "0/10000" not in job.said() and job.running:
         time.sleep(0.02)  # until a step of many seconds has begun
@@ -221,7 +228,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_weig
 
 def test_a_step_that_is_not_finite_is_skipped_and_too_many_stop_the_run(scenes, tmp_path):
     output = tmp_path / "run"
-    args = arguments(scenes, output, 30, "--learning-rate", "1e30", "--warmup", "0")
+    args = arguments(
+        scenes, output, 30, "--optimizer.learning-rate", "1e30", "--schedule.warmup", "0"
+    )
     job = started([*args, "--most-skipped", "3"])
     said = job.ended()
     assert job.statuses == [2]

@@ -83,7 +83,7 @@ class Distillation(MethodConfig):
             DistillationObjective(teacher, self.losses, self.student.patch_size),
             self._transform(teacher, cache),
             teacher.clip,
-            self._rate_scale,
+            self.rate_scale,
         )
 
     def segmenter(self, model: nn.Module, readout: str = "") -> Student:
@@ -103,8 +103,8 @@ class Distillation(MethodConfig):
             return UnlabelledCrops(**shown)
         return EmbeddedCrops(**shown, stored=teacher.stored, cache=cache)
 
-    def _rate_scale(self, name: str) -> float:
-        """`layer_decay` for the trunk's last block, its square for the block before, and so on down to
+    def rate_scale(self, name: str) -> float:
+        """Share of the learning rate: `layer_decay` for the trunk's last block, its square for the block before, and so on down to
         the embeddings of patches and positions; 1 for all that follows the blocks (layer-wise decay of
         BEiT, arXiv 2106.08254, and of MAE's fine-tuning)."""
         depth = self.student.depth

@@ -122,8 +122,9 @@ def grouping_figures(
     `segments_used` counts segments that own (by argmax) more than `used_share` of the patches,
     `largest_share` is the share of the biggest, `entropy` of the assignment in nats is per patch.
     """
-    owner = F.one_hot(assignment.argmax(dim=1), assignment.shape[1])
-    share = owner.float().mean(dim=1)
+    # Not `one_hot`, which looks at the values and so waits for the device.
+    segments = torch.arange(assignment.shape[1], device=assignment.device)
+    share = (assignment.argmax(dim=1)[..., None] == segments).float().mean(dim=1)
     entropy = -(assignment.clamp(min=1e-9).log() * assignment).sum(dim=1)
     return {
         "grouping/segments_used": (share > used_share).sum(dim=1).float().mean(),
@@ -140,6 +141,10 @@ def nearest_view_figures(segments: Float[Tensor, "batch segment embed"], views: 
         return {}
     local = F.normalize(views.embeddings[:, views.local], dim=-1)
     nearest = (F.normalize(segments, dim=-1) @ local.mT).argmax(dim=-1)
-    grid_of_view = [grid for grid in grids for _ in range(grid**2)]
-    chosen = torch.tensor(grid_of_view, device=nearest.device)[nearest]
-    return {f"nearest/{grid}x{grid}": (chosen == grid).float().mean() for grid in grids}
+    figures, first = {}, 0
+    for grid in grids:
+        last = first + grid**2
+        chosen = (first <= nearest) & (nearest < last)
+        figures[f"nearest/{grid}x{grid}"] = chosen.float().mean()
+        first = last
+    return figures
