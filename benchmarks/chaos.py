@@ -141,7 +141,7 @@ def prepared(config: ChaosConfig) -> list[str]:
     """Build scenes and embeddings; the arguments of every run."""
     folder = config.output / "data"
     limits = Limits(images_per_shard=24, workers=0)
-    build(scenes.scenes("train", config.images), str(folder / "train"), limits)
+    build(scenes.Scenes("train", config.images).source(), str(folder / "train"), limits)
     teacher = CLIPConfig(architecture="zeroseg-scenes", weights="")
     names = {"shards": f"{folder}/train", "output": f"{folder}/embeddings"}
     embed(EmbedConfig(**names, teacher=teacher, side=112, workers=0))

@@ -28,7 +28,7 @@ from torchvision import transforms
 from webdataset.writer import TarWriter
 
 from shards.build import Limits, build
-from shards.folder import folder
+from shards.folder import Folder
 from zeroseg.data.batch import Batch
 from zeroseg.data.stream import DataConfig, TrainingStream
 from zeroseg.store.reader import ShardReader
@@ -144,7 +144,7 @@ def main(config: BenchmarkConfig) -> None:
     """Print the table."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        build(folder(config.photos), f"{scratch}/set", Limits())
+        build(Folder(config.photos).source(), f"{scratch}/set", Limits())
         data = DataConfig(shards=f"{scratch}/set", image_size=SIDE, batch_size=BATCH, workers=0)
         stream = TrainingStream(data, rank=0, world_size=1, seed=0)
         tar = captioned(stream, Path(scratch, "captioned.tar"))

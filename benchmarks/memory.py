@@ -17,7 +17,7 @@ import torch
 import tyro
 
 from shards.build import Limits, build
-from shards.folder import folder
+from shards.folder import Folder
 from zeroseg.data.stream import DataConfig, TrainingStream
 
 
@@ -46,7 +46,7 @@ def main(config: MemoryConfig) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         limits = Limits(images_per_shard=config.images_per_shard)
-        images = build(folder(config.photos), f"{scratch}/set", limits).samples
+        images = build(Folder(config.photos).source(), f"{scratch}/set", limits).samples
         data = DataConfig(
             shards=f"{scratch}/set", batch_size=config.batch_size, workers=config.workers
         )

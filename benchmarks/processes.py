@@ -18,7 +18,7 @@ from pathlib import Path
 import tyro
 
 from shards.build import Limits, build
-from shards.scenes import scenes
+from shards.scenes import Scenes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,9 @@ def main(config: ProcessesConfig) -> None:
     print("| round | 1 process, images/s | 2 processes, images/s | ratio |\n|---|---|---|---|")
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
-        build(scenes("train", config.images), f"{folder}/set", Limits(images_per_shard=100))
+        build(
+            Scenes("train", config.images).source(), f"{folder}/set", Limits(images_per_shard=100)
+        )
         for turn in range(config.rounds):
             one, two = (images_per_second(config, n, f"{folder}/set") for n in (1, 2))
             ratios.append(two / one)

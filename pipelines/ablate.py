@@ -17,12 +17,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tyro
 from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
 from configs.quickstart import method as METHOD
 from configs.quickstart import teacher as TEACHER
+from pipelines.command_line import read
 from pipelines.quickstart import (
     READOUTS,
     QuickstartConfig,
@@ -215,7 +215,7 @@ def _cell(values: list[float], is_score: bool) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and run."""
-    print(ablate(tyro.cli(AblateConfig, args=arguments, prog="zeroseg ablate")))
+    print(ablate(read(AblateConfig, arguments, "zeroseg ablate", __doc__)))
 
 
 if __name__ == "__main__":

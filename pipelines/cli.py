@@ -1,8 +1,9 @@
 """The command `zeroseg`: one subcommand per program."""
 
 import importlib
+import importlib.metadata
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zeroseg.errors import InputError
 
@@ -11,7 +12,7 @@ COMMANDS = {
         "pipelines.quickstart",
         "shards, embeddings, training, scores and report by default",
     ),
-    "shards": ("shards.cli", "make shards, check them, show them"),
+    "shards": ("pipelines.shards", "make shards, check them, show them"),
     "embed": ("pipelines.embed", "compute the teacher's embeddings of shards once, for training"),
     "train": ("pipelines.train", "train a student from a config"),
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
@@ -19,19 +20,40 @@ COMMANDS = {
     "report": ("pipelines.report.page", "one HTML page of runs: curves, scores, pictures"),
     "ablate": ("pipelines.ablate", "train and score the variants of docs/ablations.md"),
 }
+"""By name: the module, imported when it is asked for, and what it is for."""
+
+
+def choose(
+    program: str, purposes: Mapping[str, str], arguments: Sequence[str]
+) -> tuple[str, Sequence[str]]:
+    """The name that comes first, one of those with a purpose, and the arguments after it.
+
+    Lists the names and ends the program where none of them comes first: with status 0 if the list
+    is asked for, by `--help` or by nothing, and with 2 if there is no such name.
+    """
+    if arguments and arguments[0] in purposes:
+        return arguments[0], arguments[1:]
+    asked = not arguments or arguments[0] in {"-h", "--help"}
+    width = max(map(len, purposes))
+    lines = [f"usage: {program} NAME ...", ""]
+    lines += [f"  {name:<{width}}  {purpose}" for name, purpose in purposes.items()]
+    lines += ["", f"`{program} NAME --help` says more of each."]
+    if not asked:
+        lines += ["", f"error: {program} knows no {arguments[0]!r}"]
+    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+    raise SystemExit(0 if asked else 2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand; what the user can mend is printed as one line, exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in COMMANDS:
-        asked = not arguments or arguments[0] in {"-h", "--help"}
-        lines = [f"  {name:<12}{what}" for name, (_, what) in COMMANDS.items()]
-        problem = "" if asked else f"error: unknown command {arguments[0]!r}\n"
-        print(f"{problem}usage: zeroseg COMMAND ...\n\n" + "\n".join(lines), file=sys.stderr)
-        raise SystemExit(0 if asked else 2)
+    if arguments == ["--version"]:
+        print(f"zeroseg {importlib.metadata.version('zeroseg')}")
+        return
+    purposes = {name: purpose for name, (_, purpose) in COMMANDS.items()}
+    name, rest = choose("zeroseg", purposes, arguments)
     try:
-        importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
+        importlib.import_module(COMMANDS[name][0]).main(rest)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error

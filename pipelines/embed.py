@@ -18,12 +18,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
 from accelerate import PartialState
 from tqdm import tqdm
 
+from pipelines.command_line import read
 from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
 from zeroseg.data.embedding_index import write_index
@@ -206,15 +208,24 @@ def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool)
     return finish(embedder.output, shards, left_out, built_from)
 
 
-def read(arguments: Sequence[str]) -> EmbedConfig:
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What the command line says."""
+
+    config: tyro.conf.Positional[str] = ""
+    """A training config, named first; it says what is not said by options."""
+    options: Annotated[EmbedConfig, tyro.conf.arg(name="")]
+
+
+def config_of(arguments: Sequence[str]) -> EmbedConfig:
     """Options, over what a training config says where one is named first."""
-    args, default = list(arguments), None
-    if args and not args[0].startswith("-"):
-        run = read_config([args.pop(0)])
+    options = EmbedConfig(shards=tyro.MISSING, output=tyro.MISSING)
+    if arguments and not arguments[0].startswith("-"):
+        run = read_config([arguments[0]])
         method = run.method
         if not isinstance(method, Distillation):
             raise InputError(f"a {type(method).__name__} has no teacher whose embeddings it needs")
-        default = EmbedConfig(
+        options = EmbedConfig(
             shards=run.data.shards,
             output=tyro.MISSING,
             teacher=method.teacher.clip or CLIPConfig(),
@@ -223,22 +234,16 @@ def read(arguments: Sequence[str]) -> EmbedConfig:
             side=method.view_side,
             cache=run.data.cache,
         )
-    if "--teacher" in args[:-1]:
-        at = args.index("--teacher")
-        args[at : at + 2] = _teacher_options(args[at + 1])
-    return tyro.cli(EmbedConfig, args=args, default=default, prog="zeroseg embed")
-
-
-def _teacher_options(named: str) -> list[str]:
-    """`ARCHITECTURE:WEIGHTS` as two options; a folder or a hub's name has its weights in it."""
-    whole = named.startswith(("local-dir:", "hf-hub:"))
-    architecture, _, weights = (named, "", "") if whole else named.partition(":")
-    return [f"--teacher.architecture={architecture}", f"--teacher.weights={weights}"]
+    flags, default = tyro.conf.FlagCreatePairsOff, Command(options=options)
+    command = read(Command, arguments, "zeroseg embed", __doc__, flags, default=default)
+    if command.config not in {"", arguments[0]}:
+        raise InputError(f"name the config first: zeroseg embed {command.config} ...")
+    return command.options
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and embed."""
-    config = read(arguments)
+    config = config_of(arguments)
     manifest = embed(config)
     if manifest is not None:
         print(f"{config.output}: {manifest.samples} images in {len(manifest.shards)} shards")

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from configs.quickstart import config as STUDENT
 from configs.quickstart import method as METHOD
 from configs.quickstart import teacher as TEACHER
+from pipelines.command_line import read
 from pipelines.embed import EmbedConfig, embed
 from pipelines.report.page import report
 from pipelines.report.table import markdown
@@ -101,7 +102,7 @@ def write_data(config: QuickstartConfig) -> Path:
         "test": config.test_images,
     }
     for split, images in sizes.items():
-        build(scenes.scenes(split, images), str(folder / split), limits)
+        build(scenes.Scenes(split, images).source(), str(folder / split), limits)
     return folder
 
 
@@ -207,7 +208,11 @@ def summarised(rows: dict[str, list[dict[str, float]]]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and run."""
-    quickstart(tyro.cli(QuickstartConfig, args=arguments, prog="zeroseg quickstart"))
+    quickstart(
+        read(
+            QuickstartConfig, arguments, "zeroseg quickstart", __doc__, tyro.conf.FlagCreatePairsOff
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 import tyro
 from PIL import Image
 
+from pipelines.command_line import read
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.protocols import Protocol
@@ -81,7 +82,7 @@ def _write(
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and segment."""
-    run(tyro.cli(SegmentConfig, args=arguments, prog="zeroseg segment"))
+    run(read(SegmentConfig, arguments, "zeroseg segment", __doc__))
 
 
 if __name__ == "__main__":

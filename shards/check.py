@@ -30,15 +30,15 @@ _NOTHING_LOST = {Cause.MANIFEST, Cause.CHECKSUM, Cause.INDEX}
 
 
 def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() or 1) -> None:
-    """Read every byte and decode every sample of a set; count what is wrong by cause.
+    """Read and decode every sample of a set; count what is wrong by cause.
 
     Label maps must fit the upright image, over which evaluation lays them. Exits with 1 when
     anything is wrong, whether or not the rest was copied.
 
     Args:
         shards: Folder, path or URL, as for training; several, joined by `::`, are one set.
-        repair: Folder or URL for a copy of every sample that is right, its image and label map
-            byte for byte; the first of those with one key. What is dropped is in left-out.jsonl.
+        repair: Folder or URL for a copy of the samples that are right, byte for byte; of those with
+            one key the first. What is dropped is in left-out.jsonl.
         workers: Processes; 0 checks in this one.
     """
     if workers < 0:

@@ -4,6 +4,7 @@ Label maps (`*_gtFine_labelIds.png`) hold ids from 0 to 33; which of them are sc
 order, is the column `trainId` of cityscapesScripts' table of labels. The rest becomes 255.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,24 +17,30 @@ SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 
 IDS = dict.fromkeys(range(34), IGNORE) | {i: label for label, i in enumerate(SCORED)}
 
 
-def cityscapes(root: Path, split: str = "val") -> Source:
-    """A split, train (2,975 images) or val (500); the root holds `leftImg8bit` and `gtFine`.
+@dataclass(frozen=True)
+class Cityscapes:
+    """Cityscapes' fine annotations, by the 19 classes that it scores."""
 
-    Keys are `<city>/<image>`. Raises InputError when a folder is missing.
-    """
-    images, labels = f"leftImg8bit/{split}", f"gtFine/{split}"
-    parts = {images: "leftImg8bit_trainvaltest.zip", labels: "gtFine_trainvaltest.zip"}
-    folder = locate((root,), "Cityscapes", parts)
-    return Source(
-        units=paired(
-            folder,
-            images,
-            folder / labels,
-            suffixes=(".png",),
-            image_end="_leftImg8bit",
-            labels_end="_gtFine_labelIds",
-        ),
-        read=partial(read_pair, IDS, png_ids),
-        classes=CITYSCAPES19.classes,
-        built_from={"kind": "cityscapes", "source": str(root), "split": split},
-    )
+    root: Path
+    """It holds `leftImg8bit` and `gtFine`."""
+    split: str = "val"
+    """train (2,975 images) or val (500)."""
+
+    def source(self) -> Source:
+        """Keys are `<city>/<image>`. Raises InputError when a folder is missing."""
+        images, labels = f"leftImg8bit/{self.split}", f"gtFine/{self.split}"
+        parts = {images: "leftImg8bit_trainvaltest.zip", labels: "gtFine_trainvaltest.zip"}
+        folder = locate((self.root,), "Cityscapes", parts)
+        return Source(
+            units=paired(
+                folder,
+                images,
+                folder / labels,
+                suffixes=(".png",),
+                image_end="_leftImg8bit",
+                labels_end="_gtFine_labelIds",
+            ),
+            read=partial(read_pair, IDS, png_ids),
+            classes=CITYSCAPES19.classes,
+            built_from={"kind": "cityscapes", "source": str(self.root), "split": self.split},
+        )

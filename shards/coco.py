@@ -60,72 +60,102 @@ class Outlined:
     """(label, polygons or run lengths) of each."""
 
 
-def coco_object(
-    root: Path,
-    split: str = "val2017",
-    images: Path | None = None,
-    annotations: Path | None = None,
-) -> Source:
-    """COCO-Object: background 0 and 80 things, drawn from `annotations/instances_<split>.json`.
+@dataclass(frozen=True)
+class COCOObject:
+    """COCO-Object: background and 80 things, drawn from outlines."""
 
-    Photos are in `<root>/<split>`, or in `images`; another JSON file can be given as `annotations`.
-    Larger objects are drawn first, by the pixels they cover, so that none hides a smaller one;
-    crowds are drawn like any object, and photos without any object are all background. Raises
-    InputError when a part is missing, the file is not COCO's, or pycocotools is not installed.
-    """
-    need_package("pycocotools", "COCO-Object")
-    photos = need(images or root / split, "COCO-Object", f"{split}.zip")
-    usual = root / f"annotations/instances_{split}.json"
-    file = need(annotations or usual, "COCO-Object", "annotations_trainval2017.zip")
-    return Source(
-        units=_outlined(file),
-        read=partial(read_outlined, photos),
-        classes=COCO_OBJECT.classes,
-        built_from={"kind": "coco-object", "source": str(root), "split": split}
-        | {"images": str(photos), "annotations": str(file)},
-    )
+    root: Path
+    """It holds `<split>` and `annotations/instances_<split>.json`."""
+    split: str = "val2017"
+    """train2017 or val2017."""
+    images: Path | None = None
+    """Folder of the photos, where it is not `<split>`."""
+    annotations: Path | None = None
+    """JSON file, where it is not `annotations/instances_<split>.json`."""
 
+    def source(self) -> Source:
+        """Larger objects are drawn first, by the pixels they cover, so that none hides a smaller
+        one; crowds are drawn like any object, and photos without any object are all background.
 
-def coco_stuff(root: Path, split: str = "val2017", ids: Literal[171, 182, 81] = 171) -> Source:
-    """COCO-Stuff 164k, from the pixel maps of `stuffthingmaps/<split>`, or of `<split>` itself,
-    which also holds the photos.
-
-    A pixel is a category id less one, or 255 where nothing is labelled. With 171 classes the used
-    categories count from 0 in order and the absent are 255; with 182 pixels stay as they are. With
-    81 the maps become COCO-Object as GroupViT's conversion has it, which published scores rest on:
-    80 things from 1, and all else background 0, also what nothing is labelled as. Raises InputError
-    when a part is missing.
-    """
-    if ids not in PIXEL_IDS:
-        raise InputError(f"COCO-Stuff has 171 classes, 182 ids or 81 for COCO-Object, not {ids}")
-    need(root / split, "COCO-Stuff", f"{split}.zip")
-    maps = root / "stuffthingmaps" / split
-    if not maps.exists() and any((root / split).glob("*.png")):
-        maps = root / split
-    need(maps, "COCO-Stuff", "stuffthingmaps_trainval2017.zip")
-    return Source(
-        units=paired(root, split, maps),
-        read=partial(read_pair, PIXEL_IDS[ids], png_ids),
-        classes=CLASSES[ids],
-        built_from={"kind": "coco-stuff", "source": str(root), "split": split, "ids": str(ids)},
-    )
+        Raises InputError when a part is missing, the file is not COCO's, or pycocotools is not
+        installed.
+        """
+        need_package("pycocotools", "COCO-Object")
+        photos = need(self.images or self.root / self.split, "COCO-Object", f"{self.split}.zip")
+        usual = self.root / f"annotations/instances_{self.split}.json"
+        file = need(self.annotations or usual, "COCO-Object", "annotations_trainval2017.zip")
+        return Source(
+            units=_outlined(file),
+            read=partial(read_outlined, photos),
+            classes=COCO_OBJECT.classes,
+            built_from={"kind": "coco-object", "source": str(self.root), "split": self.split}
+            | {"images": str(photos), "annotations": str(file)},
+        )
 
 
-def coco_masks(images: Path, masks: Path) -> Source:
-    """COCO-Object from 8-bit PNG masks of category ids, of the same name and place as the photos.
+@dataclass(frozen=True)
+class COCOStuff:
+    """COCO-Stuff 164k: things and stuff, from its pixel maps."""
+
+    root: Path
+    """It holds `<split>` with the photos, and the maps in `stuffthingmaps/<split>` or there too."""
+    split: str = "val2017"
+    """train2017 or val2017."""
+    ids: Literal[171, 182, 81] = 171
+    """171: the used categories count from 0, the absent are 255; 182: pixels stay as they are; 81:
+    COCO-Object as GroupViT's conversion has it, 80 things from 1 and all else background 0."""
+
+    def source(self) -> Source:
+        """A pixel of a map is a category id less one, or 255 where nothing is labelled.
+
+        Published scores of COCO-Object rest on 81. Raises InputError when a part is missing.
+        """
+        if self.ids not in PIXEL_IDS:
+            raise InputError(
+                f"COCO-Stuff has 171 classes, 182 ids or 81 for COCO-Object, not {self.ids}"
+            )
+        need(self.root / self.split, "COCO-Stuff", f"{self.split}.zip")
+        maps = self.root / "stuffthingmaps" / self.split
+        if not maps.exists() and any((self.root / self.split).glob("*.png")):
+            maps = self.root / self.split
+        need(maps, "COCO-Stuff", "stuffthingmaps_trainval2017.zip")
+        return Source(
+            units=paired(self.root, self.split, maps),
+            read=partial(read_pair, PIXEL_IDS[self.ids], png_ids),
+            classes=CLASSES[self.ids],
+            built_from={
+                "kind": "coco-stuff",
+                "source": str(self.root),
+                "split": self.split,
+                "ids": str(self.ids),
+            },
+        )
+
+
+@dataclass(frozen=True)
+class COCOMasks:
+    """COCO-Object from 8-bit PNG masks of category ids.
 
     1 to 90 are things, 0 unlabelled, above 90 stuff, 255 ignored; all but things and 255 become
-    background. Raises InputError when a folder is missing or holds no photo.
+    background.
     """
-    need(images, "COCO-Object", "the photos there")
-    need(masks, "COCO-Object", "the masks there")
-    others = sorted(SUFFIXES - {".jpg"})
-    return Source(
-        units=paired(images, "", masks, suffixes=(".jpg", *others)),
-        read=partial(read_pair, MASK_IDS, png_ids),
-        classes=COCO_OBJECT.classes,
-        built_from={"kind": "coco-masks", "source": str(images), "masks": str(masks)},
-    )
+
+    images: Path
+    """Folder of the photos."""
+    masks: Path
+    """Folder of the masks, each of the same name and place as its photo."""
+
+    def source(self) -> Source:
+        """Raises InputError when a folder is missing or holds no photo."""
+        need(self.images, "COCO-Object", "the photos there")
+        need(self.masks, "COCO-Object", "the masks there")
+        others = sorted(SUFFIXES - {".jpg"})
+        return Source(
+            units=paired(self.images, "", self.masks, suffixes=(".jpg", *others)),
+            read=partial(read_pair, MASK_IDS, png_ids),
+            classes=COCO_OBJECT.classes,
+            built_from={"kind": "coco-masks", "source": str(self.images), "masks": str(self.masks)},
+        )
 
 
 def read_outlined(images: Path, unit: Outlined) -> Iterator[Sample | BadSample]:

@@ -8,6 +8,7 @@ their names and the order of mmsegmentation's converted label maps, which can be
 """
 
 import io
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -26,43 +27,57 @@ LABELS_ARCHIVE = "PASCAL Context's trainval.tar.gz"
 CONVERTED = "SegmentationClassContext"
 
 
-def context(root: Path, split: str = "val", classes: Literal[59, 60] = 60) -> Source:
-    """A split: train (4,998 images), val (5,105) or trainval.
+@dataclass(frozen=True)
+class PascalContext:
+    """PASCAL Context: VOC 2010's images, by their 59 frequent classes."""
 
-    The root is `VOC2010`, `VOCdevkit`, or what holds that; annotations lie in it or in `VOC2010`,
-    and the release's go before converted ones. The list is `ImageSets/SegmentationContext`, which
-    the conversion writes, or else `ImageSets/Main`: those two splits are the dataset's own, unlike
-    the few images of `ImageSets/Segmentation`. With 60 classes 0 is background, all that is none of
-    the 59; with 59 classes that is 255 and they count from 0. Raises InputError when a part is
-    missing, `labels.txt` lacks one of the 59, or scipy is not installed, which `.mat` needs.
-    """
-    if classes not in (59, 60):
-        raise InputError(f"PASCAL Context has 59 classes or 60 with background, not {classes}")
-    folder = voc_folder(root, "VOC2010", ARCHIVE, "JPEGImages", "ImageSets")
-    lists = [folder / f"ImageSets/{kind}/{split}.txt" for kind in ("SegmentationContext", "Main")]
-    names = names_in(need(lists[not lists[0].exists()], "PASCAL Context", ARCHIVE))
-    released = any((place / "trainval").exists() for place in (root, folder))
-    if (folder / CONVERTED).exists() and not released:
-        labels, suffix, decode = folder / CONVERTED, "png", png_ids
-        numbered = {i: i for i in (*range(60), IGNORE)}
-    else:
-        need_package("scipy", "PASCAL Context")
-        parts = dict.fromkeys(("trainval", "labels.txt"), LABELS_ARCHIVE)
-        place = locate((root, folder), "PASCAL Context", parts)
-        labels, suffix, decode = place / "trainval", "mat", label_map
-        numbered = numbers(place / "labels.txt")
-    first = 60 - classes
-    label = {n: n - first if n >= first else IGNORE for n in range(60)} | {IGNORE: IGNORE}
-    return Source(
-        units=[
-            Pair(key_of(f"{n}.jpg"), folder, f"JPEGImages/{n}.jpg", labels / f"{n}.{suffix}")
-            for n in names
-        ],
-        read=partial(read_pair, {i: label[n] for i, n in numbered.items()}, decode),
-        classes=(CONTEXT59 if classes == 59 else CONTEXT60).classes,
-        built_from={"kind": "context", "source": str(root), "split": split}
-        | {"classes": str(classes), "annotations": labels.name},
-    )
+    root: Path
+    """`VOC2010`, `VOCdevkit`, or what holds that; annotations lie in it or in `VOC2010`."""
+    split: str = "val"
+    """train (4,998 images), val (5,105) or trainval."""
+    classes: Literal[59, 60] = 60
+    """60: 0 is background, all that is none of the 59; 59: that is 255, and they count from 0."""
+
+    def source(self) -> Source:
+        """The release's annotations go before converted ones.
+
+        The list is `ImageSets/SegmentationContext`, which the conversion writes, or else
+        `ImageSets/Main`: those two splits are the dataset's own, unlike the few images of
+        `ImageSets/Segmentation`. Raises InputError when a part is missing, `labels.txt` lacks one
+        of the 59, or scipy is not installed, which `.mat` needs.
+        """
+        if self.classes not in (59, 60):
+            raise InputError(
+                f"PASCAL Context has 59 classes or 60 with background, not {self.classes}"
+            )
+        folder = voc_folder(self.root, "VOC2010", ARCHIVE, "JPEGImages", "ImageSets")
+        lists = [
+            folder / f"ImageSets/{kind}/{self.split}.txt"
+            for kind in ("SegmentationContext", "Main")
+        ]
+        names = names_in(need(lists[not lists[0].exists()], "PASCAL Context", ARCHIVE))
+        released = any((place / "trainval").exists() for place in (self.root, folder))
+        if (folder / CONVERTED).exists() and not released:
+            labels, suffix, decode = folder / CONVERTED, "png", png_ids
+            numbered = {i: i for i in (*range(60), IGNORE)}
+        else:
+            need_package("scipy", "PASCAL Context")
+            parts = dict.fromkeys(("trainval", "labels.txt"), LABELS_ARCHIVE)
+            place = locate((self.root, folder), "PASCAL Context", parts)
+            labels, suffix, decode = place / "trainval", "mat", label_map
+            numbered = numbers(place / "labels.txt")
+        first = 60 - self.classes
+        label = {n: n - first if n >= first else IGNORE for n in range(60)} | {IGNORE: IGNORE}
+        return Source(
+            units=[
+                Pair(key_of(f"{n}.jpg"), folder, f"JPEGImages/{n}.jpg", labels / f"{n}.{suffix}")
+                for n in names
+            ],
+            read=partial(read_pair, {i: label[n] for i, n in numbered.items()}, decode),
+            classes=(CONTEXT59 if self.classes == 59 else CONTEXT60).classes,
+            built_from={"kind": "context", "source": str(self.root), "split": self.split}
+            | {"classes": str(self.classes), "annotations": labels.name},
+        )
 
 
 def numbers(path: Path) -> dict[int, int]:

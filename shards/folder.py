@@ -1,6 +1,7 @@
 """A folder of photos, searched to any depth, as unlabelled images."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from shards.sample import BadSample, Sample, Source, image_size, key_of
@@ -11,20 +12,26 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp",
 """Of picture files, in lower case; either case is found."""
 
 
-def folder(source: str) -> Source:
-    """Every picture file below a folder or URL, in order of path, its key the path.
+@dataclass(frozen=True)
+class Folder:
+    """Every picture below a folder or URL; its key is its path."""
 
-    Raises InputError when there is none, or when two would have one key.
-    """
-    units = listed(source, SUFFIXES)
-    if not units:
-        raise InputError(f"no {', '.join(sorted(SUFFIXES))} below {source}: check the folder")
-    distinct_keys(source, (path for path, _ in units))
-    return Source(
-        units=units,
-        read=partial(read_picture, source),
-        built_from={"kind": "folder", "source": source},
-    )
+    photos: str
+    """Folder or URL."""
+
+    def source(self) -> Source:
+        """Raises InputError when there is no picture, or when two would have one key."""
+        units = listed(self.photos, SUFFIXES)
+        if not units:
+            raise InputError(
+                f"no {', '.join(sorted(SUFFIXES))} below {self.photos}: check the folder"
+            )
+        distinct_keys(self.photos, (path for path, _ in units))
+        return Source(
+            units=units,
+            read=partial(read_picture, self.photos),
+            built_from={"kind": "folder", "source": self.photos},
+        )
 
 
 def read_picture(source: str, unit: tuple[str, int | None]) -> Iterator[Sample | BadSample]:

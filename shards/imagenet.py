@@ -8,6 +8,7 @@ images lie flat, as in their archives, or moved into a folder per class.
 import re
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -22,31 +23,45 @@ FOLDERS = ("{split}", "ILSVRC/Data/CLS-LOC/{split}", "Data/CLS-LOC/{split}")
 _BY_CLASS = re.compile(r"n\d{8}(\.tar|/[^/]+)")
 
 
-def imagenet(source: str, split: str = "train") -> Source:
-    """The images of a split in order of path; keys are the same from folders and from tars.
+@dataclass(frozen=True)
+class ImageNet:
+    """ImageNet (ILSVRC 2012) as its archives unpack, without classes."""
 
-    Raises InputError when no such layout is found, when a picture or tar lies where the layout has
-    none, or when a class is there both as a folder and as a tar.
-    """
-    root = _split_folder(source, split)
-    units = listed(root, SUFFIXES | {".tar"})
-    paths = [path for path, _ in units]
-    tars = {path for path in paths if path.endswith(".tar")}
-    for path in paths:
-        flat = split != "train" and "/" not in path and path not in tars
-        if not flat and not _BY_CLASS.fullmatch(path):
-            raise InputError(f"{join(root, path)} does not belong there: {_expected(split)}")
-    if not units:
-        raise InputError(f"no image in {root}: {_expected(split)}")
-    if both := tars & {f"{path.partition('/')[0]}.tar" for path in paths if "/" in path}:
-        raise InputError(f"{join(root, min(both))} has a folder of its class beside it: remove one")
-    distinct_keys(root, paths)
-    return Source(
-        units=units,
-        read=partial(read, root),
-        images_per_unit=None if tars else 1,
-        built_from={"kind": "imagenet", "source": source, "split": split},
-    )
+    root: str
+    """Folder or URL that holds `train`, or `ILSVRC/Data/CLS-LOC/train`; images in a folder or a tar
+    per class."""
+    split: str = "train"
+    """train, val or test."""
+
+    def source(self) -> Source:
+        """Keys are the same from folders and from tars.
+
+        Raises InputError when no such layout is found, when a picture or tar lies where the layout
+        has none, or when a class is there both as a folder and as a tar.
+        """
+        root = _split_folder(self.root, self.split)
+        units = listed(root, SUFFIXES | {".tar"})
+        paths = [path for path, _ in units]
+        tars = {path for path in paths if path.endswith(".tar")}
+        for path in paths:
+            flat = self.split != "train" and "/" not in path and path not in tars
+            if not flat and not _BY_CLASS.fullmatch(path):
+                raise InputError(
+                    f"{join(root, path)} does not belong there: {_expected(self.split)}"
+                )
+        if not units:
+            raise InputError(f"no image in {root}: {_expected(self.split)}")
+        if both := tars & {f"{path.partition('/')[0]}.tar" for path in paths if "/" in path}:
+            raise InputError(
+                f"{join(root, min(both))} has a folder of its class beside it: remove one"
+            )
+        distinct_keys(root, paths)
+        return Source(
+            units=units,
+            read=partial(read, root),
+            images_per_unit=None if tars else 1,
+            built_from={"kind": "imagenet", "source": self.root, "split": self.split},
+        )
 
 
 def read(root: str, unit: tuple[str, int | None]) -> Iterator[Sample | BadSample]:

@@ -9,6 +9,7 @@ by the image's, padded so that keys are unique in one output.
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -22,32 +23,46 @@ from zeroseg.store.storage import exists, join, listed, read_bytes
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
-def img2dataset(source: str, incomplete: bool = False) -> Source:
-    """The tars below a folder or URL, in order of path, each a unit.
+@dataclass(frozen=True)
+class Img2Dataset:
+    """What img2dataset downloaded as webdataset, without captions."""
 
-    A key that begins with the name of its tar, as img2dataset's do, is kept; any other gets that
-    name and `_` before it. A folder between the source and the tar goes before both, so several
-    outputs can be read as one. Raises InputError when there is no tar, or when one lacks its stats
-    and `incomplete` is not set.
-    """
-    tars = listed(source, {".tar"})
-    if not tars:
-        raise InputError(f"no .tar below {source}: expected 00000.tar, 00000_stats.json and so on")
-    distinct_keys(source, (path for path, _ in tars))
-    finished = {path for path, _ in listed(source, {".json"})}
-    missing = [path for path, _ in tars if _stats(path) not in finished]
-    if missing and not incomplete:
-        raise InputError(
-            f"{join(source, missing[0])} (of {len(missing)} such) has no "
-            f"{PurePosixPath(_stats(missing[0])).name} beside it, so img2dataset did not finish "
-            "it: run img2dataset again, or set `incomplete` to take what is there"
+    downloads: str
+    """Folder or URL; with several outputs in folders below it they are read as one."""
+    incomplete: bool = False
+    """Take tars too that img2dataset did not finish."""
+
+    def source(self) -> Source:
+        """The tars, in order of path, each a unit.
+
+        A key that begins with the name of its tar, as img2dataset's do, is kept; any other gets
+        that name and `_` before it. A folder between the root and the tar goes before both. Raises
+        InputError when there is no tar, or when one lacks its stats and `incomplete` is not set.
+        """
+        tars = listed(self.downloads, {".tar"})
+        if not tars:
+            raise InputError(
+                f"no .tar below {self.downloads}: expected 00000.tar, 00000_stats.json and so on"
+            )
+        distinct_keys(self.downloads, (path for path, _ in tars))
+        finished = {path for path, _ in listed(self.downloads, {".json"})}
+        missing = [path for path, _ in tars if _stats(path) not in finished]
+        if missing and not self.incomplete:
+            raise InputError(
+                f"{join(self.downloads, missing[0])} (of {len(missing)} such) has no "
+                f"{PurePosixPath(_stats(missing[0])).name} beside it, so img2dataset did not finish "
+                "it: run img2dataset again, or set `incomplete` to take what is there"
+            )
+        return Source(
+            units=tars,
+            read=partial(read, self.downloads),
+            images_per_unit=None,
+            built_from={
+                "kind": "img2dataset",
+                "source": self.downloads,
+                "incomplete": str(self.incomplete),
+            },
         )
-    return Source(
-        units=tars,
-        read=partial(read, source),
-        images_per_unit=None,
-        built_from={"kind": "img2dataset", "source": source, "incomplete": str(incomplete)},
-    )
 
 
 def read(source: str, unit: tuple[str, int | None]) -> Iterator[Sample | BadSample]:

@@ -13,7 +13,7 @@ from zeroseg.store.tar_index import image_extension, index_path, index_text, sca
 
 
 def index(folder: Path) -> None:
-    """Scan every shard of a local folder; write an index beside each, and the manifest last.
+    """Write an index beside every shard of a local folder, then the manifest.
 
     Reading needs neither, but counts every shard at each start without them. Raises InputError
     when there is no shard, one is cut short or holds no image, or two samples share a key.

@@ -97,14 +97,29 @@ def draw(split: Split, index: int) -> Iterator[Sample]:
     yield Sample(f"{split.name}-{index:06d}", pixels, truth, f"scene {index} of {split.name}")
 
 
-def scenes(split: str, images: int | None = None) -> Source:
-    """A split of the embedded world: train, val or test. Raises InputError for any other."""
-    if split not in SPLITS:
-        raise InputError(f"scenes have no split {split!r}: choose one of {', '.join(SPLITS)}")
-    chosen = SPLITS[split] if images is None else replace(SPLITS[split], images=images)
-    return Source(
-        units=range(chosen.images),
-        read=partial(draw, chosen),
-        classes=SCENES.classes,
-        built_from={"kind": "scenes", "split": split, "seed": str(chosen.seed)},
-    )
+@dataclass(frozen=True)
+class Scenes:
+    """The embedded world: procedural scenes with label maps."""
+
+    split: str
+    """train, val or test."""
+    images: int | None = None
+    """As many as the documented split has where it is not given."""
+
+    def source(self) -> Source:
+        """Raises InputError for a split that there is not."""
+        if self.split not in SPLITS:
+            raise InputError(
+                f"scenes have no split {self.split!r}: choose one of {', '.join(SPLITS)}"
+            )
+        chosen = (
+            SPLITS[self.split]
+            if self.images is None
+            else replace(SPLITS[self.split], images=self.images)
+        )
+        return Source(
+            units=range(chosen.images),
+            read=partial(draw, chosen),
+            classes=SCENES.classes,
+            built_from={"kind": "scenes", "split": self.split, "seed": str(chosen.seed)},
+        )

@@ -6,6 +6,7 @@ datasets store their images; there, bytes may be missing where only the path was
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,37 +19,45 @@ ROWS_AT_A_TIME = 64
 """Held in memory together; a row group may hold a whole file."""
 
 
-def parquet(source: str, column: str | None = None) -> Source:
-    """The rows of one `.parquet` file, or of all below a folder or URL, in order of path and row.
+@dataclass(frozen=True)
+class Parquet:
+    """Pictures in a column of one `.parquet` file, or of all in a folder."""
 
-    A unit is a row group, (path below the source, its number). A key is the file's path without
-    suffix, `-`, and the row's number in the file in 8 digits. Without a column, the only one that
-    can hold pictures is taken. Raises InputError when there is no file or row, a file cannot be
-    read, the column is not there or not one that can be, or pyarrow is not installed.
-    """
-    if is_file(source):
-        paths = [source.rpartition("/")[2]]
-        root = source.removesuffix(paths[0]) or "."
-    else:
-        root, paths = source, [path for path, _ in listed(source, {".parquet"})]
-    if not paths:
-        raise InputError(f"no .parquet below {source}: check the folder")
-    distinct_keys(root, paths)
-    units: list[tuple[str, int]] = []
-    chosen = column
-    for path in paths:
-        with _table(join(root, path)) as table:
-            chosen = _column(join(root, path), table.schema_arrow, chosen)
-            rows = _rows(table)
-            units += [(path, group) for group in range(len(rows)) if rows[group]]
-    if not units or chosen is None:
-        raise InputError(f"no row in any .parquet below {source}: check the source")
-    return Source(
-        units=units,
-        read=partial(read, root, chosen),
-        images_per_unit=None,
-        built_from={"kind": "parquet", "source": source, "column": chosen},
-    )
+    tables: str
+    """File, folder or URL."""
+    column: str | None = None
+    """The pictures; needed only where several columns can hold pictures."""
+
+    def source(self) -> Source:
+        """A unit is a row group, (path below the root, its number); a key is the file's path without
+        suffix, `-`, and the row's number in the file in 8 digits.
+
+        Raises InputError when there is no file or row, a file cannot be read, the column is not
+        there or not one that can be, or pyarrow is not installed.
+        """
+        if is_file(self.tables):
+            paths = [self.tables.rpartition("/")[2]]
+            root = self.tables.removesuffix(paths[0]) or "."
+        else:
+            root, paths = self.tables, [path for path, _ in listed(self.tables, {".parquet"})]
+        if not paths:
+            raise InputError(f"no .parquet below {self.tables}: check the folder")
+        distinct_keys(root, paths)
+        units: list[tuple[str, int]] = []
+        chosen = self.column
+        for path in paths:
+            with _table(join(root, path)) as table:
+                chosen = _column(join(root, path), table.schema_arrow, chosen)
+                rows = _rows(table)
+                units += [(path, group) for group in range(len(rows)) if rows[group]]
+        if not units or chosen is None:
+            raise InputError(f"no row in any .parquet below {self.tables}: check the source")
+        return Source(
+            units=units,
+            read=partial(read, root, chosen),
+            images_per_unit=None,
+            built_from={"kind": "parquet", "source": self.tables, "column": chosen},
+        )
 
 
 def read(root: str, column: str, unit: tuple[str, int]) -> Iterator[Sample | BadSample]:

@@ -6,6 +6,7 @@ SBD (Semantic Boundaries Dataset, Hariharan et al., ICCV 2011) has the same ids 
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -21,34 +22,48 @@ SBD_ARCHIVE = "SBD's benchmark.tgz"
 IDS = {i: i for i in (*range(21), IGNORE)}
 
 
-def voc(root: Path, split: str = "val", sbd: Path | None = None) -> Source:
-    """A split of `ImageSets/Segmentation`: train (1,464 images), val (1,449) or trainval; or
-    train_aug (10,582), which needs `sbd`.
+@dataclass(frozen=True)
+class PascalVOC:
+    """PASCAL VOC 2012: background and 20 objects."""
 
-    The root is `VOC2012`, `VOCdevkit`, or what holds that; `sbd` is `benchmark_RELEASE`, its
-    `dataset`, or what holds it. Augmented are all images of either's train and SBD's val that are
-    not in VOC's val, with VOC's own label map where it has one. Raises InputError when a part of a
-    release is missing, or scipy, which SBD's files need.
-    """
-    if (split == "train_aug") != (sbd is not None):
-        raise InputError(
-            "the split train_aug, and no other, is made with SBD: give both the split and the "
-            "folder of SBD, or neither"
+    root: Path
+    """`VOC2012`, `VOCdevkit`, or what holds that."""
+    split: str = "val"
+    """train (1,464 images), val (1,449) or trainval; train_aug (10,582) needs --sbd."""
+    sbd: Path | None = None
+    """SBD's `benchmark_RELEASE`, its `dataset`, or what holds it: more images for train_aug."""
+
+    def source(self) -> Source:
+        """Augmented are all images of either's train and SBD's val that are not in VOC's val, with
+        VOC's own label map where it has one.
+
+        Raises InputError when a part of a release is missing, or scipy, which SBD's files need.
+        """
+        if (self.split == "train_aug") != (self.sbd is not None):
+            raise InputError(
+                "the split train_aug, and no other, is made with SBD: give both the split and the "
+                "folder of SBD, or neither"
+            )
+        splits = ("train", "val") if self.sbd else (self.split,)
+        lists = [f"ImageSets/Segmentation/{name}.txt" for name in splits]
+        folder = voc_folder(
+            self.root, "VOC2012", ARCHIVE, "JPEGImages", "SegmentationClass", *lists
         )
-    splits = ("train", "val") if sbd else (split,)
-    lists = [f"ImageSets/Segmentation/{name}.txt" for name in splits]
-    folder = voc_folder(root, "VOC2012", ARCHIVE, "JPEGImages", "SegmentationClass", *lists)
-    names, *others = [names_in(folder / path) for path in lists]
-    pairs = [_pair(folder, name, "JPEGImages", f"SegmentationClass/{name}.png") for name in names]
-    if sbd:
-        pairs = sorted(pairs + _augmentation(sbd, {*names, *others[0]}), key=lambda p: p.key)
-    return Source(
-        units=pairs,
-        read=read,
-        classes=VOC21.classes,
-        built_from={"kind": "voc", "source": str(root), "split": split}
-        | ({"sbd": str(sbd)} if sbd else {}),
-    )
+        names, *others = [names_in(folder / path) for path in lists]
+        pairs = [
+            _pair(folder, name, "JPEGImages", f"SegmentationClass/{name}.png") for name in names
+        ]
+        if self.sbd:
+            pairs = sorted(
+                pairs + _augmentation(self.sbd, {*names, *others[0]}), key=lambda p: p.key
+            )
+        return Source(
+            units=pairs,
+            read=read,
+            classes=VOC21.classes,
+            built_from={"kind": "voc", "source": str(self.root), "split": self.split}
+            | ({"sbd": str(self.sbd)} if self.sbd else {}),
+        )
 
 
 def read(pair: Pair) -> Iterator[Sample | BadSample]:

@@ -14,6 +14,7 @@ from typing import Annotated, NamedTuple
 import jinja2
 import tyro
 
+from pipelines.command_line import read
 from pipelines.report.comparisons import comparisons_of
 from pipelines.report.curves import Curve, curves
 from pipelines.report.details import Details, details_of
@@ -147,7 +148,7 @@ def _embedded(caption: str, picture: Path) -> Picture:
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and write the page."""
-    config = tyro.cli(ReportConfig, args=arguments, prog="zeroseg report")
+    config = read(ReportConfig, arguments, "zeroseg report", __doc__)
     page = report(config.runs, config.output)
     print(table(config.runs).markdown())
     print(page)

@@ -42,7 +42,7 @@ def embedded(shards, output, **changes):
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
-    build(scenes.scenes("train", 12), str(folder), Limits(images_per_shard=5, workers=0))
+    build(scenes.Scenes("train", 12).source(), str(folder), Limits(images_per_shard=5, workers=0))
     return folder
 
 
@@ -216,7 +216,7 @@ def test_embeddings_must_be_whole_and_fit_the_images_and_their_crops(images, sto
     with pytest.raises(InputError, match="holds no embeddings"):
         stream(images, images)
     more = tmp_path / "more"
-    build(scenes.scenes("train", 17), str(more), Limits(images_per_shard=5, workers=0))
+    build(scenes.Scenes("train", 17).source(), str(more), Limits(images_per_shard=5, workers=0))
     with pytest.raises(InputError, match=r"no embeddings for 1 of 4 shards.*shard-000003\.tar"):
         stream(more, stored)
     (first, *_) = sorted(stored.glob("*.tar"))
@@ -254,7 +254,7 @@ def _torn_first(number: int):
         whole = encoded(noise, "jpeg")
         yield Sample("torn", whole[:-200])
     else:
-        yield from scenes.scenes("train", 4).read(number)
+        yield from scenes.Scenes("train", 4).source().read(number)
 
 
 def test_a_corrupt_image_is_left_out_counted_and_named(tmp_path, capsys):

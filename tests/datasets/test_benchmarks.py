@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards.build import Limits, build
-from shards.coco import coco_stuff
-from shards.context import context
+from shards.coco import COCOStuff
+from shards.context import PascalContext
 from tests.support.corpora import put
 from tests.support.releases import MAIN_FILES, MAT_FILES, STUFF_FILES, STUFF_IDS, good, label_map
 from zeroseg.datasets import class_names
@@ -160,7 +160,7 @@ def test_sets_of_59_and_60_classes_give_context_the_same_truth(tmp_path):
     put(str(tmp_path / "release"), MAIN_FILES | MAT_FILES)
     truths = []
     for classes in (59, 60):
-        source = context(tmp_path / "release", classes=classes)
+        source = PascalContext(tmp_path / "release", classes=classes).source()
         folder = str(tmp_path / str(classes))
         build(source, folder, Limits(workers=0))
         benchmark = CONTEXT59.on(open_set(folder, ShardCache()).classes)
@@ -180,7 +180,7 @@ def test_sets_of_59_and_60_classes_give_context_the_same_truth(tmp_path):
 )
 def test_every_set_of_coco_stuff_holds_the_things_for_coco_object(tmp_path, ids, expected):
     put(str(tmp_path), STUFF_FILES)
-    source = coco_stuff(tmp_path, ids=ids)
+    source = COCOStuff(tmp_path, ids=ids).source()
     (sample,) = good(source).values()
     benchmark = COCO_OBJECT.on(source.classes)
     assert STUFF_IDS[0].tolist() == [0, 89, 11, 91, 181, IGNORE]  # one of a dropped category

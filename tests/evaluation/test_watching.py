@@ -42,7 +42,7 @@ PROTOCOL = Protocol(short_side=112, window=0)
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> str:
     folder = str(tmp_path_factory.mktemp("val"))
-    build(scenes.scenes("val", 10), folder, Limits(images_per_shard=4, workers=0))
+    build(scenes.Scenes("val", 10).source(), folder, Limits(images_per_shard=4, workers=0))
     return folder
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipelines import cli
-from pipelines.embed import read
+from pipelines.embed import config_of
 from shards import scenes
 from shards.build import Limits, build
 from tests.support.jobs import Job, done, program
@@ -36,7 +36,7 @@ CONFIG = str(ROOT / "configs/quickstart.py")
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("images")
-    build(scenes.scenes("train", 42), str(folder), Limits(images_per_shard=8, workers=0))
+    build(scenes.Scenes("train", 42).source(), str(folder), Limits(images_per_shard=8, workers=0))
     return folder
 
 
@@ -109,7 +109,7 @@ def test_the_teacher_has_a_short_name(images):
         "local-dir:/a/b": ("local-dir:/a/b", ""),
         "zeroseg-scenes": ("zeroseg-scenes", ""),
     }.items():
-        config = read(["--shards", "s", "--output", "o", "--teacher", named])
+        config = config_of(["--shards", "s", "--output", "o", "--teacher", named])
         assert (config.teacher.architecture, config.teacher.weights) == parts
 
 

@@ -31,7 +31,9 @@ IMAGES = 70
 def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
     for split, images in (("val", 12), ("test", IMAGES)):
-        build(scenes.scenes(split, images), str(folder / split), Limits(images_per_shard=30))
+        build(
+            scenes.Scenes(split, images).source(), str(folder / split), Limits(images_per_shard=30)
+        )
     return folder
 
 

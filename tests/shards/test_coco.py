@@ -7,7 +7,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from shards import coco
-from shards.coco import coco_masks, coco_object, coco_stuff
+from shards.coco import COCOMasks, COCOObject, COCOStuff
 from shards.sample import BadSample, Sample
 from tests.support.corpora import bad, put, samples
 from tests.support.releases import (
@@ -38,7 +38,7 @@ BESIDE_FILES = {name.removeprefix("stuffthingmaps/"): data for name, data in STU
 
 def test_outlines_and_run_lengths_are_drawn_with_small_objects_on_top(tmp_path):
     put(str(tmp_path), COCO_FILES)
-    source = coco_object(tmp_path)
+    source = COCOObject(tmp_path).source()
     found = good(source)
     assert list(found) == ["000000000009", "000000000025"]
     assert label_map(found["000000000009"]).tolist() == DRAWN.tolist()
@@ -64,7 +64,7 @@ def test_instances_that_are_not_cocos_are_an_error_naming_the_file(tmp_path, cha
     file = "annotations/instances_val2017.json"
     put(str(tmp_path), COCO_FILES | {file: json.dumps(INSTANCES | change).encode()})
     with pytest.raises(InputError, match=re.escape(named)) as caught:
-        coco_object(tmp_path)
+        COCOObject(tmp_path).source()
     assert str(tmp_path / file) in str(caught.value)
 
 
@@ -79,7 +79,7 @@ def test_instances_that_are_not_cocos_are_an_error_naming_the_file(tmp_path, cha
 )
 def test_stuff_and_things_are_counted_in_three_ways(tmp_path, files, number, expected):
     put(str(tmp_path), files)
-    source = coco_stuff(tmp_path, ids=number)
+    source = COCOStuff(tmp_path, ids=number).source()
     (sample,) = samples(source)
     assert (sample.key, sample.image) == ("000000000009", PHOTO)
     assert first_row(sample) == expected
@@ -94,12 +94,12 @@ def test_stuff_and_things_are_counted_in_three_ways(tmp_path, files, number, exp
 
 def test_coco_stuff_has_three_sets_of_ids(tmp_path):
     with pytest.raises(InputError, match="not 80"):
-        coco_stuff(tmp_path, ids=80)  # type: ignore[arg-type]
+        COCOStuff(tmp_path, ids=80).source()  # type: ignore[arg-type]
 
 
 def test_masks_of_category_ids_become_80_things_and_background(tmp_path):
     put(str(tmp_path), MASK_FILES)
-    source = coco_masks(tmp_path / "images", tmp_path / "masks")
+    source = COCOMasks(tmp_path / "images", tmp_path / "masks").source()
     found = good(source)
     assert {key: sample.image for key, sample in found.items()} == {
         "val/000": PHOTO,
@@ -115,7 +115,7 @@ def test_outlines_that_cannot_be_drawn_are_a_bad_sample_naming_the_image(tmp_pat
     broken = [OBJECTS[0] | {"segmentation": {"size": [3, 3], "counts": [1, 2, 6]}}]
     content = json.dumps(INSTANCES | {"annotations": broken}).encode()
     put(str(tmp_path), COCO_FILES | {"annotations/instances_val2017.json": content})
-    (message,) = bad(coco_object(tmp_path))
+    (message,) = bad(COCOObject(tmp_path).source())
     assert message.startswith(str(tmp_path / "val2017/000000000009.jpg"))
 
 
@@ -130,7 +130,7 @@ def test_known_coco_ids_keep_their_names(coco_id, name):
 
 
 def test_real_masks_are_all_read(real):
-    source = coco_masks(real / "coco_masks/images", real / "coco_masks/masks")
+    source = COCOMasks(real / "coco_masks/images", real / "coco_masks/masks").source()
     assert len(source.units) == 100
     unit = source.units[0]
     (sample,) = source.read(unit)
@@ -147,7 +147,7 @@ def test_real_masks_are_all_read(real):
 def test_every_pixel_of_real_photos_has_the_label_of_the_smallest_object_there(real):
     folder = real / "coco_instances"
     file = folder / "instances_train2017.json"
-    source = coco_object(folder, "train2017", images=folder / "images", annotations=file)
+    source = COCOObject(folder, "train2017", images=folder / "images", annotations=file).source()
     assert len(source.units) == 128
     content = json.loads(file.read_bytes())
     crowded = {a["image_id"] for a in content["annotations"] if a["iscrowd"]}

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards import context as ctx
-from shards.context import context
+from shards.context import PascalContext
 from tests.support.corpora import put, samples
 from tests.support.releases import (
     CONTEXT,
@@ -26,7 +26,7 @@ from zeroseg.errors import InputError
 @pytest.mark.parametrize("at", ["", f"{CONTEXT}/"])
 def test_contexts_own_ids_become_59_classes_by_name(tmp_path, classes, expected, at):
     put(str(tmp_path), MAIN_FILES | {at + name: data for name, data in MAT_FILES.items()})
-    source = context(tmp_path, classes=classes)
+    source = PascalContext(tmp_path, classes=classes).source()
     (sample,) = samples(source)
     assert first_row(sample) == expected
     assert label_map(sample)[1, 0] == (0 if classes == 60 else 255)
@@ -34,7 +34,7 @@ def test_contexts_own_ids_become_59_classes_by_name(tmp_path, classes, expected,
     assert source.classes[-59:] == class_names.CONTEXT
     assert len(source.classes) == classes
     assert source.built_from["annotations"] == "trainval"
-    assert list(good(context(tmp_path, "train"))) == ["2008_000004"]
+    assert list(good(PascalContext(tmp_path, "train").source())) == ["2008_000004"]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_contexts_own_ids_become_59_classes_by_name(tmp_path, classes, expected,
 )
 def test_contexts_converted_label_maps_are_read_with_their_own_list(tmp_path, classes, expected):
     put(str(tmp_path), MAIN_FILES | CONVERTED_FILES)
-    source = context(tmp_path, classes=classes)
+    source = PascalContext(tmp_path, classes=classes).source()
     (sample,) = samples(source)
     assert sample.key == "2008_000004"
     assert first_row(sample) == expected
@@ -54,18 +54,18 @@ def test_contexts_converted_label_maps_are_read_with_their_own_list(tmp_path, cl
 def test_a_labels_file_without_one_of_the_59_is_an_error_naming_it(tmp_path):
     put(str(tmp_path), MAIN_FILES | MAT_FILES | {"labels.txt": b"1: aeroplane\n2: bag\n"})
     with pytest.raises(InputError, match=r"labels\.txt does not name 'bed'"):
-        context(tmp_path)
+        PascalContext(tmp_path).source()
 
 
 def test_context_has_59_or_60_classes(tmp_path):
     with pytest.raises(InputError, match="not 459"):
-        context(tmp_path, classes=459)  # type: ignore[arg-type]
+        PascalContext(tmp_path, classes=459).source()  # type: ignore[arg-type]
 
 
 def test_context_without_annotations_names_the_releases(tmp_path):
     put(str(tmp_path), MAIN_FILES)
     with pytest.raises(InputError, match=str(tmp_path / CONTEXT / "trainval")):
-        context(tmp_path)
+        PascalContext(tmp_path).source()
 
 
 @settings(max_examples=10)

@@ -10,9 +10,9 @@ from shards import ade20k as ade
 from shards import cityscapes as city
 from shards import coco, labelled
 from shards import voc as pascal
-from shards.ade20k import ade20k
+from shards.ade20k import ADE20K
 from shards.sample import encoded
-from shards.voc import voc
+from shards.voc import PascalVOC
 from tests.support.corpora import bad, put, samples
 from tests.support.releases import (
     ADE,
@@ -70,7 +70,7 @@ def test_a_part_that_is_missing_is_an_error_of_one_line_naming_it(tmp_path, kind
     gone = tmp_path / part
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     with pytest.raises(InputError) as caught:
-        make(tmp_path)
+        make(tmp_path).source()
     message = str(caught.value)
     assert f"needs {gone}" in message
     assert archive in message
@@ -79,22 +79,22 @@ def test_a_part_that_is_missing_is_an_error_of_one_line_naming_it(tmp_path, kind
 
 def test_a_folder_without_any_of_a_release_is_an_error_saying_where_it_was_looked_for(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path / VOC)):
-        voc(tmp_path)
+        PascalVOC(tmp_path).source()
     with pytest.raises(InputError, match=str(tmp_path / ADE)):
-        ade20k(tmp_path)
+        ADE20K(tmp_path).source()
 
 
 def test_an_empty_list_is_an_error_naming_it(tmp_path):
     put(str(tmp_path), VOC_FILES | {f"{VOC}/ImageSets/Segmentation/val.txt": b"\n"})
     with pytest.raises(InputError, match=r"Segmentation/val\.txt names no image"):
-        voc(tmp_path)
+        PascalVOC(tmp_path).source()
 
 
 def test_a_folder_without_images_is_an_error_naming_it(tmp_path):
     put(str(tmp_path), ADE_FILES)
     (tmp_path / ADE / "images/validation/ADE_val_00000001.jpg").unlink()
     with pytest.raises(InputError, match=f"no .jpg below {tmp_path / ADE / 'images/validation'}"):
-        ade20k(tmp_path)
+        ADE20K(tmp_path).source()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_package_that_is_not_installed_is_an_error_saying_how_to_get_it(
     put(str(tmp_path), files)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"needs {package}: run `pip install 'zeroseg\[build\]'`"):
-        make(tmp_path)
+        make(tmp_path).source()
 
 
 IMAGES = {
@@ -140,12 +140,12 @@ LABELS = {
 def test_one_image_that_cannot_be_used_is_a_bad_sample_naming_it(tmp_path, kind, data, said):
     make, files = MAKERS[kind]
     put(str(tmp_path), files)
-    count = len(samples(make(tmp_path)))
+    count = len(samples(make(tmp_path).source()))
     put(str(tmp_path), {IMAGES[kind]: data})
-    (message,) = bad(make(tmp_path))
+    (message,) = bad(make(tmp_path).source())
     assert str(tmp_path / IMAGES[kind]) in message
     assert said in message
-    assert len(samples(make(tmp_path))) == count
+    assert len(samples(make(tmp_path).source())) == count
 
 
 @pytest.mark.parametrize("kind", sorted(IMAGES.keys() - {"cityscapes"}))
@@ -153,7 +153,7 @@ def test_a_missing_image_is_a_bad_sample_naming_it(tmp_path, kind):
     make, files = MAKERS[kind]
     put(str(tmp_path), files)
     (tmp_path / IMAGES[kind]).unlink()
-    assert bad(make(tmp_path)) == [f"{tmp_path / IMAGES[kind]}: missing"]
+    assert bad(make(tmp_path).source()) == [f"{tmp_path / IMAGES[kind]}: missing"]
 
 
 @pytest.mark.parametrize("kind", LABELS)
@@ -169,11 +169,11 @@ def test_one_label_map_that_cannot_be_used_is_a_bad_sample_naming_it(tmp_path, k
         other = mat(Other=tiny)
     for data, said in ((small, "4x4 pixels, but its image"), (other, ""), (b"torn", "readable")):
         path.write_bytes(data)
-        (message,) = bad(make(tmp_path))
+        (message,) = bad(make(tmp_path).source())
         assert message.startswith(f"{path}: ")
         assert said in message
     path.unlink()
-    assert bad(make(tmp_path)) == [f"{path}: missing"]
+    assert bad(make(tmp_path).source()) == [f"{path}: missing"]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_one_label_map_that_cannot_be_used_is_a_bad_sample_naming_it(tmp_path, k
 def test_an_id_that_a_release_does_not_have_is_a_bad_sample_naming_it(tmp_path, kind, wrong):
     make, files = MAKERS[kind]
     put(str(tmp_path), files | {LABELS[kind]: png(ids(0, wrong))})
-    assert bad(make(tmp_path)) == [
+    assert bad(make(tmp_path).source()) == [
         f"{tmp_path / LABELS[kind]}: holds id {wrong}, which this dataset does not have"
     ]
 

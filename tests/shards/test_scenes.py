@@ -125,7 +125,7 @@ def test_a_caption_names_an_object_before_the_stuff_around_it():
 
 
 def test_written_scenes_are_read_back_by_the_evaluation(tmp_path):
-    build(scenes.scenes("val", 2), str(tmp_path), Limits(workers=0))
+    build(scenes.Scenes("val", 2).source(), str(tmp_path), Limits(workers=0))
     shards = open_set(str(tmp_path), ShardCache())
     (batch,) = evaluation_batches(shards, lambda size: size, batch_size=2)
     assert batch.keys == ("val-000000", "val-000001")

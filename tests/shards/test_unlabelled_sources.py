@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shards.folder import folder
-from shards.imagenet import imagenet
+from shards.folder import Folder
+from shards.imagenet import ImageNet
 from shards.sample import Sample, key_of
 from tests.support.corpora import ONE, THREE, TORN, TWO, bad, good, packed, picture, put, samples
 from zeroseg.errors import InputError
@@ -29,7 +29,7 @@ def test_a_folder_gives_every_picture_in_order_of_path_with_its_bytes_untouched(
             "notes.txt": b"no picture",
         },
     )
-    source = folder(root)
+    source = Folder(root).source()
     assert list(good(source).items()) == [
         ("--x", THREE),
         ("a/photo", TWO),
@@ -46,7 +46,7 @@ def test_a_folder_gives_every_picture_in_order_of_path_with_its_bytes_untouched(
 
 def test_empty_and_broken_pictures_are_bad_samples_naming_the_file(root):
     put(root, {"a.jpg": b"", "deep/torn.jpg": TORN, "fine.jpg": ONE})
-    source = folder(root)
+    source = Folder(root).source()
     empty, torn = bad(source)
     assert empty == f"{root}/a.jpg: empty"
     assert torn.startswith(f"{root}/deep/torn.jpg: not a readable picture")
@@ -58,19 +58,19 @@ def test_empty_and_broken_pictures_are_bad_samples_naming_the_file(root):
 def test_two_files_of_one_key_are_an_error_naming_both_before_any_is_read(root, names):
     put(root, dict.fromkeys(names, TORN))
     with pytest.raises(InputError) as caught:
-        folder(root)
+        Folder(root).source()
     assert all(f"{root}/{name}" in str(caught.value) for name in names)
 
 
 def test_a_folder_without_pictures_is_an_error_naming_it(root):
     put(root, {"notes.txt": b""})
     with pytest.raises(InputError, match=root):
-        folder(root)
+        Folder(root).source()
 
 
 def test_a_picture_that_went_away_stops_the_build(root):
     put(root, {"a.jpg": ONE})
-    source = folder(root)
+    source = Folder(root).source()
     with pytest.raises(InputError, match=f"{root}/gone.jpg cannot be read"):
         list(source.read(("gone.jpg", 1)))
 
@@ -86,14 +86,14 @@ def test_no_key_has_a_dot_or_a_space_or_begins_like_what_is_no_sample(parts):
     path = "/".join(parts) + ".jpg"
     root = f"memory://{uuid4()}"
     put(root, {path: ONE})
-    (key,) = good(folder(root))
+    (key,) = good(Folder(root).source())
     assert not any(c == "." or c.isspace() for c in key)
     assert not any(part.startswith("__") for part in key.split("/"))
     assert key == key_of(PurePosixPath(path))
 
 
 def test_real_photos_are_found_and_read(real):
-    source = folder(str(real / "photos" / "imagenet"))
+    source = Folder(str(real / "photos" / "imagenet")).source()
     assert len(source.units) == 1000
     for path, size in source.units[::125]:
         (sample,) = source.read((path, size))
@@ -117,13 +117,13 @@ def below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
 @pytest.mark.parametrize("at", ["train", "ILSVRC/Data/CLS-LOC/train", "Data/CLS-LOC/train"])
 def test_class_folders_and_class_tars_give_the_same_keys(root, at):
     put(root, below(at, BY_CLASS) | {"ILSVRC/Annotations/x.xml": b""})
-    source = imagenet(root)
+    source = ImageNet(root).source()
     assert good(source) == KEYS
     assert list(good(source)) == sorted(KEYS)
     assert source.images_per_unit == 1
     assert source.built_from == {"kind": "imagenet", "source": root, "split": "train"}
     tars = {f"{name}.tar": packed(found) for name, found in CLASSES.items()}
-    packed_source = imagenet(put(f"{root}/packed", below(at, tars)))
+    packed_source = ImageNet(put(f"{root}/packed", below(at, tars))).source()
     assert good(packed_source) == KEYS
     assert packed_source.units[0] == ("n01440764.tar", len(tars["n01440764.tar"]))
     assert packed_source.images_per_unit is None
@@ -133,16 +133,16 @@ def test_class_folders_and_class_tars_give_the_same_keys(root, at):
 def test_validation_images_lie_flat_or_by_class(root):
     flat = {"ILSVRC2012_val_00000001.JPEG": ONE, "ILSVRC2012_val_00000002.JPEG": TWO}
     put(root, below("val", flat))
-    assert list(good(imagenet(root, "val"))) == [n.removesuffix(".JPEG") for n in flat]
+    assert list(good(ImageNet(root, "val").source())) == [n.removesuffix(".JPEG") for n in flat]
     put(f"{root}/sorted", below("val", BY_CLASS))
-    assert good(imagenet(f"{root}/sorted", "val")) == KEYS
+    assert good(ImageNet(f"{root}/sorted", "val").source()) == KEYS
 
 
 def test_broken_members_and_tars_are_bad_samples_naming_tar_and_member(root):
     members = {"n01440764_1.JPEG": TORN, "n01440764_2.JPEG": b"", "n01440764_3.JPEG": ONE}
     cut = packed(CLASSES["n01443537"])[:600]
     put(root, below("train", {"n01440764.tar": packed(members), "n01443537.tar": cut}))
-    torn, empty, short = bad(imagenet(root))
+    torn, empty, short = bad(ImageNet(root).source())
     assert torn.startswith(f"{root}/train/n01440764.tar/n01440764_1.JPEG: not a readable")
     assert empty == f"{root}/train/n01440764.tar/n01440764_2.JPEG: empty"
     assert short.startswith(f"{root}/train/n01443537.tar: not a whole tar")
@@ -162,10 +162,10 @@ def test_broken_members_and_tars_are_bad_samples_naming_tar_and_member(root):
 def test_another_layout_is_an_error_that_tells_the_one_expected(root, files, split, named):
     put(root, files)
     with pytest.raises(InputError, match=rf"{named}.*expected {split} or .*/CLS-LOC/{split}"):
-        imagenet(root, split)
+        ImageNet(root, split).source()
 
 
 def test_a_class_as_folder_and_as_tar_is_an_error_naming_it(root):
     put(root, below("train", BY_CLASS | {"n01440764.tar": packed(CLASSES["n01440764"])}))
     with pytest.raises(InputError, match=f"{root}/train/n01440764.tar has a folder"):
-        imagenet(root)
+        ImageNet(root).source()

@@ -1,6 +1,6 @@
 import pytest
 
-from shards.voc import voc
+from shards.voc import PascalVOC
 from tests.support.corpora import put
 from tests.support.releases import (
     PHOTO,
@@ -21,7 +21,7 @@ from zeroseg.errors import InputError
 @pytest.mark.parametrize("at", [".", "VOCdevkit", VOC])
 def test_voc_keeps_the_bytes_of_images_and_palette_label_maps(tmp_path, at):
     put(str(tmp_path), VOC_FILES)
-    source = voc(tmp_path / at)
+    source = PascalVOC(tmp_path / at).source()
     found = good(source)
     assert list(found) == ["2007_000033", "2007_000042"]
     sample = found["2007_000033"]
@@ -31,13 +31,13 @@ def test_voc_keeps_the_bytes_of_images_and_palette_label_maps(tmp_path, at):
     assert sample.source == "JPEGImages/2007_000033.jpg"
     assert source.classes == VOC21.classes
     assert source.built_from == {"kind": "voc", "source": str(tmp_path / at), "split": "val"}
-    assert len(good(voc(tmp_path / at, "trainval"))) == 3
+    assert len(good(PascalVOC(tmp_path / at, "trainval").source())) == 3
 
 
 @pytest.mark.parametrize("at", [".", "benchmark_RELEASE", SBD])
 def test_train_aug_is_all_of_both_without_vocs_val_and_vocs_own_labels_first(tmp_path, at):
     put(str(tmp_path), VOC_FILES | SBD_FILES)
-    source = voc(tmp_path, "train_aug", sbd=tmp_path / at)
+    source = PascalVOC(tmp_path, "train_aug", sbd=tmp_path / at).source()
     found = good(source)
     assert list(found) == ["2007_000032", "2008_000002", "2008_000003"]
     assert first_row(found["2007_000032"]) == [1] * 6
@@ -51,4 +51,4 @@ def test_train_aug_is_all_of_both_without_vocs_val_and_vocs_own_labels_first(tmp
 def test_sbd_goes_with_train_aug_alone(tmp_path, split, sbd):
     put(str(tmp_path), VOC_FILES | SBD_FILES)
     with pytest.raises(InputError, match="train_aug"):
-        voc(tmp_path, split, sbd=sbd and tmp_path)
+        PascalVOC(tmp_path, split, sbd=sbd and tmp_path).source()

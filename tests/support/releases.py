@@ -10,12 +10,12 @@ from pycocotools import mask as coco_mask
 from scipy.io import savemat
 
 from shards import coco
-from shards.ade20k import ade20k
-from shards.cityscapes import cityscapes
-from shards.coco import coco_masks, coco_object, coco_stuff
-from shards.context import context
+from shards.ade20k import ADE20K
+from shards.cityscapes import Cityscapes
+from shards.coco import COCOMasks, COCOObject, COCOStuff
+from shards.context import PascalContext
 from shards.sample import Sample, Source, encoded
-from shards.voc import voc
+from shards.voc import PascalVOC
 from tests.support.corpora import picture, samples
 from zeroseg.datasets import class_names
 
@@ -103,8 +103,8 @@ SBD_FILES = {
 }
 
 
-def voc_aug(root: Path) -> Source:
-    return voc(root, "train_aug", sbd=root)
+def voc_aug(root: Path) -> PascalVOC:
+    return PascalVOC(root, "train_aug", sbd=root)
 
 
 CONTEXT = "VOCdevkit/VOC2010"
@@ -202,18 +202,18 @@ MASK_FILES = {
 }
 
 
-def masks(root: Path) -> Source:
-    return coco_masks(root / "images", root / "masks")
+def masks(root: Path) -> COCOMasks:
+    return COCOMasks(root / "images", root / "masks")
 
 
 MAKERS = {
-    "voc": (voc, VOC_FILES),
+    "voc": (PascalVOC, VOC_FILES),
     "voc_aug": (voc_aug, VOC_FILES | SBD_FILES),
-    "context": (context, MAIN_FILES | MAT_FILES),
-    "converted": (context, MAIN_FILES | CONVERTED_FILES),
-    "ade20k": (ade20k, ADE_FILES),
-    "cityscapes": (cityscapes, CITY_FILES),
-    "coco_object": (coco_object, COCO_FILES),
-    "coco_stuff": (coco_stuff, STUFF_FILES),
+    "context": (PascalContext, MAIN_FILES | MAT_FILES),
+    "converted": (PascalContext, MAIN_FILES | CONVERTED_FILES),
+    "ade20k": (ADE20K, ADE_FILES),
+    "cityscapes": (Cityscapes, CITY_FILES),
+    "coco_object": (COCOObject, COCO_FILES),
+    "coco_stuff": (COCOStuff, STUFF_FILES),
     "coco_masks": (masks, MASK_FILES),
 }

@@ -32,7 +32,7 @@ IMAGES = 48
 def data(folder: Path) -> Path:
     """Scenes and their embeddings: with those a step takes milliseconds."""
     build(
-        scenes.scenes("train", IMAGES),
+        scenes.Scenes("train", IMAGES).source(),
         str(folder / "train"),
         Limits(images_per_shard=12, workers=0),
     )

@@ -30,7 +30,7 @@ def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shards")
     for name, images, per_shard in (("train", 48, 12), ("val", 8, 4)):
         limits = Limits(images_per_shard=per_shard, workers=0)
-        build(scenes.scenes(name, images), str(folder / name), limits)
+        build(scenes.Scenes(name, images).source(), str(folder / name), limits)
     return folder
 
 

@@ -38,7 +38,7 @@ def page(tmp_path_factory) -> Path:
     """Two real evaluations and their pictures; a run with many classes, protocols and curves."""
     folder, rng = tmp_path_factory.mktemp("report"), np.random.default_rng(0)
     for split, images in (("val", 3), ("test", 6)):
-        build(scenes.scenes(split, images), str(folder / split), Limits(workers=0))
+        build(scenes.Scenes(split, images).source(), str(folder / split), Limits(workers=0))
     for method in ("cells2", "cells4"):
         benchmark = ["--benchmark", "scenes-objects", "--shards", f"{folder}/test"]
         benchmark += ["--held-out", f"{folder}/val", "--held-out-benchmark", "scenes-objects"]

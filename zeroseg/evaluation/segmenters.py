@@ -15,7 +15,7 @@ from torch import Tensor
 from zeroseg.data.views import cell_views, grid_edges
 from zeroseg.errors import InputError
 from zeroseg.evaluation.inference import Segmenter
-from zeroseg.models.clip import CLIP, FOLDERS, CLIPConfig
+from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.dense import Dense
 from zeroseg.models.zeroseg import Readout, ZeroSeg, class_scores
 
@@ -135,22 +135,18 @@ def clip_segmenter(clip: CLIP, method: Method, logit_scale: float | None) -> Seg
 
 
 def clip_spec(text: str) -> tuple[CLIPConfig, Method]:
-    """Read `clip:ARCH:WEIGHTS:METHOD`, fields of `CLIPConfig` and one of `METHODS`.
+    """The CLIP and the method that `clip:ARCH:WEIGHTS:METHOD` names.
 
-    The method follows the last colon, so WEIGHTS may be a path with colons in it. What begins with
-    `local-dir:` or `hf-hub:` brings its weights, as the embedded teacher does, and leaves them empty:
-    `clip:local-dir:FOLDER::sclip`, `clip:zeroseg-scenes::whole`. Raises InputError for any other form.
+    The method, one of `METHODS`, follows the last colon; what lies between is for
+    `CLIPConfig.parse`. Raises InputError for any other form.
     """
-    form = (
-        "write clip:ARCH:WEIGHTS:METHOD, with WEIGHTS empty for a folder, the hub or zeroseg-scenes"
-    )
     kind, _, rest = text.partition(":")
-    rest, _, method = rest.rpartition(":")
-    brings_weights = rest.startswith(FOLDERS)
-    parts = rest.rpartition(":") if brings_weights else rest.partition(":")
-    architecture, colon, weights = parts
-    if kind != "clip" or not architecture or not colon or (brings_weights and weights):
-        raise InputError(f"{text!r} names no CLIP to evaluate: {form}")
+    clip, colon, method = rest.rpartition(":")
+    if kind != "clip" or not colon:
+        raise InputError(
+            f"{text!r} names no CLIP to evaluate: write clip:ARCH:WEIGHTS:METHOD, without WEIGHTS "
+            "for a folder, the hub or zeroseg-scenes"
+        )
     if method not in METHODS:
         raise InputError(f"{text!r}: method {method!r} is none of {', '.join(METHODS)}")
-    return CLIPConfig(architecture=architecture, weights=weights), method
+    return CLIPConfig.parse(clip), method

@@ -50,6 +50,29 @@ class CLIPConfig:
     register: str = ""
     """A Python file to run first, which makes a custom architecture known to open_clip."""
 
+    @classmethod
+    def parse(cls, text: str) -> "CLIPConfig":
+        """The CLIP that `ARCHITECTURE:WEIGHTS` names.
+
+        What brings its weights is named alone, with or without a colon after it:
+        `local-dir:FOLDER`, `hf-hub:OWNER/NAME`, `zeroseg-scenes`. Weights may be a path with colons
+        in it. Raises InputError for any other form.
+        """
+        alone = text.removesuffix(":")
+        if alone in EMBEDDED or (alone.startswith(FOLDERS) and alone not in FOLDERS):
+            return cls(architecture=alone, weights="")
+        architecture, _, weights = text.partition(":")
+        if not architecture or not weights or architecture in EMBEDDED or text.startswith(FOLDERS):
+            raise InputError(
+                f"{text!r} names no CLIP: write ARCHITECTURE:WEIGHTS, or local-dir:FOLDER, "
+                f"hf-hub:OWNER/NAME or {', '.join(EMBEDDED)}, which bring their weights"
+            )
+        return cls(architecture=architecture, weights=weights)
+
+    def __str__(self) -> str:
+        """The text that `parse` reads; it leaves the other fields out."""
+        return f"{self.architecture}:{self.weights}" if self.weights else self.architecture
+
 
 class CLIP(nn.Module):
     """Frozen image and text towers that share one embedding space.

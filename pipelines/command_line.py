@@ -1,0 +1,92 @@
+"""How every command reads its arguments: a dataclass, or a function, by tyro."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from zeroseg.models.clip import CLIPConfig
+
+T = TypeVar("T")
+RULES = ConstructorRegistry()
+"""Ours, which tyro asks before its own."""
+CLIP_HELP = (
+    "An open_clip name and the tag or path of its weights; `local-dir:FOLDER`, `hf-hub:OWNER/NAME` "
+    "and `zeroseg-scenes` bring theirs."
+)
+
+
+def read(
+    kind: Callable[..., T],
+    arguments: Sequence[str],
+    program: str,
+    about: str | None,
+    *markers: Any,
+    default: Any = tyro.MISSING_NONPROP,
+) -> T:
+    """The dataclass that a command line describes, or what a function returns that it calls.
+
+    `about` opens the help: what the program does, with examples in lines that are indented.
+    `markers` are tyro's. Ends the program with status 0 after `--help`, and with 2 after arguments
+    that do not fit.
+    """
+    return tyro.cli(
+        kind,
+        args=arguments,
+        prog=program,
+        description=re.sub(r"\n\n(?=[^a-zA-Z])", "\n", (about or "").strip()),
+        default=default,
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.PositionalMetavarFromFieldName, *markers),
+        registry=RULES,
+    )
+
+
+@RULES.struct_rule
+def _paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Docstrings of fields without the source's line breaks; of defaults only those that say a thing."""
+    if _paragraphs in info.markers or not dataclasses.is_dataclass(info.type):
+        return None
+    plain = dataclasses.replace(info, markers=(*info.markers, _paragraphs))
+    spec = ConstructorRegistry.get_struct_spec(plain)
+    if not isinstance(spec, StructConstructorSpec):
+        return None
+    return dataclasses.replace(spec, fields=tuple(map(_paragraph, spec.fields)))
+
+
+def _paragraph(field: StructFieldSpec) -> StructFieldSpec:
+    def text() -> str | None:
+        help = field.helptext() if callable(field.helptext) else field.helptext
+        return help and " ".join(help.split())
+
+    hint = tyro.conf.arg(help_behavior_hint=_default)
+    return dataclasses.replace(field, helptext=text, type=Annotated[field.type, hint])
+
+
+def _default(text: str) -> str:
+    return "" if text in {"", "''", "None", "False"} else f"(default: {text})"
+
+
+@RULES.struct_rule
+def _clip(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """A CLIP as one option, `--teacher ARCHITECTURE:WEIGHTS`, with its other fields below it."""
+    if info.type is not CLIPConfig or _clip in info.markers:
+        return None
+    plain = dataclasses.replace(info, markers=(*info.markers, _clip))
+    spec = ConstructorRegistry.get_struct_spec(plain)
+    if not isinstance(spec, StructConstructorSpec):
+        return None
+    default = info.default if isinstance(info.default, CLIPConfig) else CLIPConfig()
+    kind = Annotated[str, tyro.conf.arg(name="", metavar="ARCHITECTURE:WEIGHTS")]
+    text = StructFieldSpec(name="text", type=kind, default=str(default), helptext=CLIP_HELP)
+    rest = tuple(f for f in spec.fields if f.name not in {"architecture", "weights"})
+    return StructConstructorSpec(
+        lambda text, **rest: dataclasses.replace(CLIPConfig.parse(text), **rest), (text, *rest)
+    )

@@ -1,0 +1,119 @@
+"""`zeroseg shards`: build a set of shards from what a corpus is stored as, check it, show it, index it."""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Protocol, TypeVar
+
+import tyro
+
+from pipelines.cli import choose
+from pipelines.command_line import read
+from shards.ade20k import ADE20K
+from shards.build import Limits, build
+from shards.check import check
+from shards.cityscapes import Cityscapes
+from shards.coco import COCOMasks, COCOObject, COCOStuff
+from shards.context import PascalContext
+from shards.folder import Folder
+from shards.imagenet import ImageNet
+from shards.img2dataset import Img2Dataset
+from shards.index import index
+from shards.sample import Source
+from shards.scenes import Scenes
+from shards.show import show
+from shards.table import Parquet
+from shards.voc import PascalVOC
+
+
+class Corpus(Protocol):
+    """What a set can be built from: its fields say where it is."""
+
+    def source(self) -> Source:
+        """Its samples. Raises InputError for anything wrong with it."""
+        ...
+
+
+KINDS: dict[str, tuple[type[Corpus], str]] = {
+    "folder": (Folder, "photos/ data/photos"),
+    "imagenet": (ImageNet, "imagenet/ data/imagenet/train"),
+    "img2dataset": (Img2Dataset, "downloads/ data/cc12m"),
+    "parquet": (Parquet, "tables/ data/photos --column image"),
+    "scenes": (Scenes, "train data/scenes/train"),
+    "voc": (PascalVOC, "VOCdevkit data/voc/val"),
+    "context": (PascalContext, "VOCdevkit data/context/val"),
+    "coco-object": (COCOObject, "coco data/coco-object/val"),
+    "coco-stuff": (COCOStuff, "coco data/coco-stuff/val"),
+    "coco-masks": (COCOMasks, "images masks data/coco-masks"),
+    "ade20k": (ADE20K, "ADEChallengeData2016 data/ade20k/val"),
+    "cityscapes": (Cityscapes, "cityscapes data/cityscapes/val"),
+}
+"""By name: what a set is built from, and an example of its arguments."""
+
+ACTIONS: dict[str, tuple[Callable[..., None], str]] = {
+    "check": (check, "data/photos --repair data/mended"),
+    "show": (show, "data/voc/val --output sheet.png"),
+    "index": (index, "data/others"),
+}
+"""By name: what can be done with shards that are there, and an example of its arguments."""
+
+MARKERS = (
+    tyro.conf.PositionalRequiredArgs,
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.DisallowNone,
+)
+
+Kind = TypeVar("Kind", bound=Corpus)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the set goes, and how it is cut."""
+
+    destination: str
+    """Folder or URL of the new set."""
+    limits: Annotated[Limits, tyro.conf.arg(name="")] = Limits()
+
+
+@dataclass(frozen=True)
+class Build(Generic[Kind]):
+    """A set to build."""
+
+    corpus: Annotated[Kind, tyro.conf.arg(name="")]
+    output: Annotated[Output, tyro.conf.arg(name="")]
+
+
+def run(command: Build[Any]) -> None:
+    """Build the set and say what is in it."""
+    destination = command.output.destination
+    manifest = build(command.corpus.source(), destination, command.output.limits)
+    print(f"{destination}: {manifest.samples} images in {len(manifest.shards)} shards")
+    if manifest.left_out:
+        print(f"{manifest.left_out} left out, named in {destination}/left-out.jsonl")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the command line and do it."""
+    program = "zeroseg shards"
+    actions = {name: _summary(action) for name, (action, _) in ACTIONS.items()}
+    verb, rest = choose(program, {"build": "Write a set of shards."} | actions, arguments)
+    program = f"{program} {verb}"
+    if verb != "build":
+        action, example = ACTIONS[verb]
+        read(action, rest, program, f"{_summary(action)}\n    {program} {example}", *MARKERS)
+        return
+    summaries = {name: _summary(kind) for name, (kind, _) in KINDS.items()}
+    name, rest = choose(program, summaries, rest)
+    kind, example = KINDS[name]
+    about = f"{inspect.getdoc(kind)}\n    {program} {name} {example}"
+    run(read(Build[kind], rest, f"{program} {name}", about, *MARKERS))
+
+
+def _summary(thing: Any) -> str:
+    """The first paragraph of a docstring."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
