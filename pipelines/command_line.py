@@ -63,11 +63,11 @@ def _paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None:
 
 def _paragraph(field: StructFieldSpec) -> StructFieldSpec:
     def text() -> str | None:
-        help = field.helptext() if callable(field.helptext) else field.helptext
-        return help and " ".join(help.split())
+        told = field.helptext() if callable(field.helptext) else field.helptext
+        return told and " ".join(told.split())
 
-    hint = tyro.conf.arg(help_behavior_hint=_default)
-    return dataclasses.replace(field, helptext=text, type=Annotated[field.type, hint])
+    kind: Any = Annotated[field.type, tyro.conf.arg(help_behavior_hint=_default)]
+    return dataclasses.replace(field, helptext=text, type=kind)
 
 
 def _default(text: str) -> str:
@@ -84,7 +84,7 @@ def _clip(info: StructTypeInfo) -> StructConstructorSpec | None:
     if not isinstance(spec, StructConstructorSpec):
         return None
     default = info.default if isinstance(info.default, CLIPConfig) else CLIPConfig()
-    kind = Annotated[str, tyro.conf.arg(name="", metavar="ARCHITECTURE:WEIGHTS")]
+    kind: Any = Annotated[str, tyro.conf.arg(name="", metavar="ARCHITECTURE:WEIGHTS")]
     text = StructFieldSpec(name="text", type=kind, default=str(default), helptext=CLIP_HELP)
     rest = tuple(f for f in spec.fields if f.name not in {"architecture", "weights"})
     return StructConstructorSpec(

@@ -73,7 +73,7 @@ class Output:
 
     destination: str
     """Folder or URL of the new set."""
-    limits: Annotated[Limits, tyro.conf.arg(name="")] = Limits()
+    limits: Annotated[Limits, tyro.conf.arg(name="")]
 
 
 @dataclass(frozen=True)

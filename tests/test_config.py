@@ -158,8 +158,8 @@ def test_an_unknown_command_prints_the_usage_and_ends_with_status_2(capsys):
         cli.main(["fly"])
     assert caught.value.code == 2
     printed = capsys.readouterr().err
-    assert "unknown command 'fly'" in printed
-    assert "usage: zeroseg COMMAND" in printed
+    assert "knows no 'fly'" in printed
+    assert "usage: zeroseg NAME" in printed
     assert all(name in printed for name in cli.COMMANDS)
 
 
@@ -173,7 +173,7 @@ def test_asking_for_help_is_no_error(arguments, capsys):
 
 def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
-        cli.main(["shards", "folder", str(tmp_path), str(tmp_path / "out")])
+        cli.main(["shards", "build", "folder", str(tmp_path), str(tmp_path / "out")])
     assert caught.value.code == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")

@@ -170,7 +170,7 @@ def test_the_method_follows_the_last_colon_of_a_name(weights, method):
     ],
 )
 def test_any_other_form_is_refused_with_the_right_one(text):
-    with pytest.raises(InputError, match="write (clip:ARCH:WEIGHTS:METHOD|ARCHITECTURE:WEIGHTS)"):
+    with pytest.raises(InputError, match=r"write (clip:ARCH:WEIGHTS:METHOD|ARCHITECTURE:WEIGHTS)"):
         clip_spec(text)
 
 
