@@ -34,15 +34,17 @@ def read(
 ) -> T:
     """The dataclass that a command line describes, or what a function returns that it calls.
 
-    `about` opens the help: what the program does, with examples in lines that are indented.
+    `about` opens the help: what the program does, with examples in lines of their own.
     `markers` are tyro's. Ends the program with status 0 after `--help`, and with 2 after arguments
     that do not fit.
     """
+    # tyro joins lines that begin with a letter.
+    examples = re.sub(r"^ *(?=(zeroseg|accelerate|torchrun) )", "    ", about or "", flags=re.M)
     return tyro.cli(
         kind,
         args=arguments,
         prog=program,
-        description=re.sub(r"\n\n(?=[^a-zA-Z])", "\n", (about or "").strip()),
+        description=re.sub(r"\n\n(?=[^a-zA-Z])", "\n", examples),
         default=default,
         config=(tyro.conf.AvoidSubcommands, tyro.conf.PositionalMetavarFromFieldName, *markers),
         registry=RULES,
@@ -64,6 +66,8 @@ def _paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None:
 def _paragraph(field: StructFieldSpec) -> StructFieldSpec:
     def text() -> str | None:
         told = field.helptext() if callable(field.helptext) else field.helptext
+        if told is None and dataclasses.is_dataclass(field.default):
+            told = type(field.default).__doc__
         return told and " ".join(told.split())
 
     kind: Any = Annotated[field.type, tyro.conf.arg(help_behavior_hint=_default)]

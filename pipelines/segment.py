@@ -30,6 +30,7 @@ class SegmentConfig:
     model: Annotated[str, tyro.conf.Positional]
     """Run folder, its `model` folder, or `clip:ARCHITECTURE:WEIGHTS:METHOD`."""
     photo: Annotated[Path, tyro.conf.Positional]
+    """Picture file."""
     classes: str
     """Your words, separated by commas; `|` between synonyms of one class."""
     output: Path = Path("segmented")

@@ -6,27 +6,31 @@ zeroseg train configs/quickstart.py --dry-run               # two steps, and wha
 accelerate launch -m pipelines.train configs/quickstart.py  # or torchrun, or srun: docs/distributed.md
 """
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from accelerate.utils import set_seed
 from torch.distributed.elastic.multiprocessing.errors import record  # noqa: TID251  torchrun's own
 from torch.profiler import profile, schedule
 from tqdm import tqdm
 
-from pipelines.cli import main as command
+from pipelines.cli import main as zeroseg
+from pipelines.command_line import read
 from pipelines.run.dry_run import dry_run
 from pipelines.run.job import Job, accelerator_for, build_job
 from pipelines.run.trackers import begin_tracking
 from zeroseg.config import RunConfig, read_config
 from zeroseg.errors import InputError
+from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.distillation import Distillation
 from zeroseg.methods.saved import ModelDescription, save
-from zeroseg.training.checkpoints import read
+from zeroseg.training import checkpoints
 from zeroseg.training.preemption import STOPPED, Preemption
 from zeroseg.training.processes import broadcast_from_main
 from zeroseg.training.teacher import CachedTeacher
@@ -71,7 +75,7 @@ def begin(job: Job, allow_change: Sequence[str] = ()) -> int:
         # Everything was built alike on every process; from here on masks and noise differ by rank.
         set_seed(config.seed, device_specific=True)
     else:
-        step = job.state.load(read(newest), config.seed)
+        step = job.state.load(checkpoints.read(newest), config.seed)
         accelerator.print(f"going on from {newest}", file=sys.stderr)
     begin_tracking(accelerator, config, step)
     return step
@@ -135,22 +139,53 @@ def _export(job: Job) -> None:
             save(job.config.output / name, description, tensors)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is said of a run beside its config."""
+
+    config: tyro.conf.Positional[str]
+    """A file of configs/, or a run's config.json; named first, it has its fields shown here too."""
+    embeddings: str = ""
+    """Folder or URL that `zeroseg embed` wrote, to take in place of the teacher."""
+    dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Two steps, and what to expect of the rest."""
+    profile: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Write a trace of steps 3 to 5, and train on."""
+    allow_change: tuple[str, ...] = ()
+    """Fields that may differ from the checkpoint's config."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Options):
+    """All that the command line says."""
+
+    run: Annotated[RunConfig, tyro.conf.arg(name="")]
+
+
+def read_command(
+    arguments: Sequence[str], methods: Sequence[type[MethodConfig]] = METHODS
+) -> Command:
+    """CONFIG first, then options over its fields, `--method.teacher.grids 1 2`, and over `Options`.
+
+    `methods` are those that a `config.json` may name. Raises InputError as `read_config` does.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        read(Options, arguments, "zeroseg train", __doc__)
+        raise InputError("name the config first: zeroseg train CONFIG ...")
+    default = Command(config=tyro.MISSING, run=read_config([arguments[0]], methods))
+    return read(Command, arguments, "zeroseg train", __doc__, default=default)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and train."""
-    parser = _parser()
-    own, rest = parser.parse_known_args(arguments)
-    if own.help:
-        print(parser.format_help())
-        if rest:
-            read_config([*rest, "--help"])  # prints the fields, and ends
-        return
-    config = read_config(rest)
-    if own.embeddings:
-        config = with_embeddings(config, own.embeddings)
-    if own.dry_run:
+    command = read_command(arguments)
+    config = command.run
+    if command.embeddings:
+        config = with_embeddings(config, command.embeddings)
+    if command.dry_run:
         dry_run(config)
     else:
-        train(config, allow_change=own.allow_change, profiled=own.profile)
+        train(config, allow_change=command.allow_change, profiled=command.profile)
 
 
 def with_embeddings(config: RunConfig, path: str) -> RunConfig:
@@ -165,30 +200,5 @@ def with_embeddings(config: RunConfig, path: str) -> RunConfig:
     return dataclasses.replace(config, method=dataclasses.replace(method, teacher=teacher))
 
 
-def _parser() -> argparse.ArgumentParser:
-    """What is said beside the config's fields."""
-    parser = argparse.ArgumentParser(
-        prog="zeroseg train",
-        usage="zeroseg train CONFIG [--FIELD VALUE ...] [options]",
-        description="CONFIG: a file of configs/, or a run's config.json.",
-        epilog="zeroseg train CONFIG --help names the fields of that config too.",
-        add_help=False,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--embeddings", metavar="FOLDER", default="", help="that `zeroseg embed` wrote")
-    add("--dry-run", action="store_true", help="two steps, and what to expect of the rest")
-    add("--profile", action="store_true", help="write a trace of steps 3 to 5, and train on")
-    add(
-        "--allow-change",
-        metavar="FIELD",
-        action="append",
-        default=[],
-        help="may differ from the checkpoint's config; once for each field",
-    )
-    add("-h", "--help", action="store_true", help="show this")
-    return parser
-
-
 if __name__ == "__main__":
-    record(command)(["train", *sys.argv[1:]])  # torchrun's summary then names the traceback
+    record(zeroseg)(["train", *sys.argv[1:]])  # torchrun's summary then names the traceback

@@ -28,7 +28,7 @@ from zeroseg.errors import InputError
 class ReportConfig:
     """Which runs, and where the page goes."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run folders."""
     output: Path = Path("report.html")
 

@@ -1,20 +1,12 @@
 """Every command as it is typed: its help, its mistakes, and the commands that the documents show."""
 
-import dataclasses
 import re
-import shlex
-import subprocess
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from pipelines import cli
-from pipelines.command_line import read
-from pipelines.shards import ACTIONS, KINDS
-from zeroseg.errors import InputError
-from zeroseg.models.clip import CLIPConfig
+from pipelines.shards import KINDS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs/quickstart.py")
@@ -24,9 +16,12 @@ COMMANDS = {
     "train": "CONFIG",
     "evaluate": "MODEL",
     "segment": "MODEL PHOTO",
-    "report": "[RUNS ...]",
+    "report": "RUN [RUN ...]",
     "ablate": "",
-} | {f"shards {action}": "SHARDS" for action in ACTIONS}
+    "shards check": "SHARDS",
+    "shards show": "SHARDS",
+    "shards index": "FOLDER",
+}
 COMMANDS |= {f"shards build {kind}": "DESTINATION" for kind in KINDS}
 """By name: the arguments that have no option."""
 
