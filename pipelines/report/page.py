@@ -69,7 +69,9 @@ class PublishedPart(NamedTuple):
 
 
 def report(runs: Sequence[Path], output: Path) -> Path:
-    """Write the page. Raises InputError for a folder with neither metrics nor results."""
+    """Write the page. Raises InputError for no folder, or one with neither metrics nor results."""
+    if not runs:
+        raise InputError("name at least one run folder: zeroseg report RUN ...")
     results = {run: results_of(run, name) for run, name in named(runs).items()}
     everything = [result for held in results.values() for result in held]
     environment = jinja2.Environment(

@@ -14,7 +14,6 @@ COMMANDS = {
     "quickstart": "",
     "embed": "[CONFIG]",
     "train": "CONFIG",
-    "evaluate": "MODEL",
     "segment": "MODEL PHOTO",
     "report": "RUN [RUN ...]",
     "ablate": "",
