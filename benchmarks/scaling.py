@@ -1,4 +1,4 @@
-"""What a training costs on many GPUs, from formulas.
+"""What a training costs on many GPUs, predicted.
 
     uv run python -m benchmarks.scaling configs/zeroseg_vitb16.py --gpus 8 64 512 --images 1e8 1e9
 
@@ -10,14 +10,17 @@ must keep up with it. The optimizer, latency and stragglers are not in it.
 import sys
 from dataclasses import asdict, dataclass, replace
 
+import open_clip
 import torch
 import tyro
+from timm.layers import to_2tuple
 
 from zeroseg.config import RunConfig, read_config
 from zeroseg.data.embeddings import Storage, TeacherRecord, bytes_per_image
 from zeroseg.errors import InputError
-from zeroseg.models.flops import clip_image_flops, student_flops, training_flops
-from zeroseg.models.zeroseg import ZeroSeg
+from zeroseg.methods import Distillation
+from zeroseg.models.clip import EMBEDDED, CLIPConfig
+from zeroseg.training.flops import flop_counter
 from zeroseg.training.teacher import OnlineTeacher
 
 
@@ -53,17 +56,21 @@ class ScalingConfig(Assumptions):
     gpus: tuple[int, ...] = (8, 64, 512)
     images: tuple[float, ...] = (1e8, 1e9)
     """In the set; hours are of one pass over them."""
+    each: int = 512
+    """Images of a step on each GPU."""
     batch: int = 0
-    """Of the whole job; 0 takes the config's for each GPU."""
+    """Images of a step in the whole job; 0 takes `each` for each GPU."""
 
 
 @dataclass(frozen=True)
 class Costs:
     """What a step of one training moves and computes."""
 
-    student: float
-    """Operations an image, forward and backward."""
-    teacher: float
+    forward: int
+    """The student's operations an image, forward."""
+    student: int
+    """The same, forward and backward."""
+    teacher: int
     """Operations an image, all views."""
     views: int
     parameters: int
@@ -74,32 +81,47 @@ class Costs:
 
 
 def costs(config: RunConfig) -> Costs:
-    """Count them. Raises InputError for a teacher whose operations are not known."""
-    teacher, student = config.teacher, config.model
-    view = clip_image_flops(teacher.clip) if isinstance(teacher, OnlineTeacher) else None
-    if teacher.grids is None or view is None:
-        raise InputError("name a config with an OnlineTeacher that is a plain ViT")
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in ZeroSeg(student).parameters())
+    """Count them; no weights are read. Raises InputError for a config without an online teacher."""
+    method = config.method
+    if not isinstance(method, Distillation) or not isinstance(method.teacher, OnlineTeacher):
+        raise InputError("name a config of Distillation with an OnlineTeacher")
+    with flop_counter() as counter:
+        model = method.model()
+        output = model(torch.empty(1, 3, method.image_size, method.image_size))
+        forward = counter.get_total_flops()
+        loss = torch.stack([t.mean() for t in output if t is not None and t.requires_grad]).sum()
+        torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     record = TeacherRecord(
         teacher={},
         weights_sha256="",
         preprocessing={},
         precision="",
-        embed_dim=student.embed_dim,
-        grids=teacher.grids,
-        crops=config.data.crops,
-        side=config.data.view_side,
+        embed_dim=method.student.embed_dim,
+        grids=method.teacher.grids,
+        crops=method.crops,
+        side=method.view_side,
         storage="float16",
     )
     return Costs(
-        student=training_flops(student) or 0.0,
-        teacher=record.views * view,
+        forward=forward,
+        student=counter.get_total_flops(),
+        teacher=record.views * view_flops(method.teacher.clip),
         views=record.views,
-        parameters=parameters,
-        pixels=3 * config.data.image_size**2,
+        parameters=sum(p.numel() for p in model.parameters()),
+        pixels=3 * method.image_size**2,
         embeddings={s: bytes_per_image(replace(record, storage=s)) for s in ("float16", "int8")},
     )
+
+
+def view_flops(clip: CLIPConfig) -> int:
+    """One view through a teacher's image tower, whose weights may be any."""
+    folder = EMBEDDED.get(clip.architecture)
+    name = f"local-dir:{folder}" if folder else clip.architecture
+    tower = open_clip.create_model(name, load_weights=False).visual
+    side, _ = to_2tuple(tower.image_size)
+    with flop_counter() as counter:
+        tower.eval()(torch.empty(1, 3, side, side))
+    return counter.get_total_flops()
 
 
 @dataclass(frozen=True)
@@ -144,12 +166,12 @@ def step(config: ScalingConfig, cost: Costs, gpus: int, batch: int, *, cached: b
     return Step(student, teacher, all_reduce, waited, read, limits)
 
 
-def print_costs(config: ScalingConfig, run: RunConfig, cost: Costs) -> None:
+def print_costs(config: ScalingConfig, cost: Costs) -> None:
     """What does not depend on the number of GPUs."""
     assumed = {k: v for k, v in asdict(config).items() if k in Assumptions.__annotations__}
     print("assumed:", ", ".join(f"{k} {v:g}" for k, v in assumed.items()), end="\n\n")
     rows = {
-        "student, forward": f"{student_flops(run.model) / 1e9:.4g} GFLOP an image",
+        "student, forward": f"{cost.forward / 1e9:.4g} GFLOP an image",
         "student, forward and backward": f"{cost.student / 1e9:.4g} GFLOP an image",
         f"teacher, {cost.views} views": f"{cost.teacher / 1e9:.4g} GFLOP an image",
         "parameters": f"{cost.parameters / 1e6:.4g} million",
@@ -162,13 +184,13 @@ def print_costs(config: ScalingConfig, run: RunConfig, cost: Costs) -> None:
     print("| | |\n|---|---|", *(f"| {k} | {v} |" for k, v in rows.items()), sep="\n")
 
 
-def print_steps(steps: dict[tuple[str, int], Step], config: ScalingConfig, batch: int) -> None:
+def print_steps(steps: dict[tuple[str, int], Step], config: ScalingConfig) -> None:
     """What a step takes, and what it waits for."""
     print("\n| teacher | GPUs | batch a GPU | student ms | teacher ms | all-reduce ms | ", end="")
     print("waited for ms | images/s | reads GB/s | first limit | the others allow |")
     print("|---" * 11 + "|")
     for (teacher, gpus), done in steps.items():
-        each = config.batch / gpus if config.batch else batch
+        each = config.batch / gpus if config.batch else config.each
         others = {k: v / done.speed for k, v in done.limits.items() if k != done.first}
         times = (done.student, done.teacher, done.all_reduce, done.waited)
         print(f"| {teacher} | {gpus} | {each:g} | ", end="")
@@ -196,16 +218,16 @@ def print_hours(steps: dict[tuple[str, int], Step], config: ScalingConfig, cost:
 
 def predict(config: ScalingConfig) -> None:
     """Print the tables."""
-    run = read_config([config.config])
-    cost = costs(run)
-    print_costs(config, run, cost)
-    batch = run.data.batch_size
+    cost = costs(read_config([config.config]))
+    print_costs(config, cost)
     steps = {
-        (teacher, n): step(config, cost, n, config.batch or n * batch, cached=teacher == "cached")
+        (teacher, n): step(
+            config, cost, n, config.batch or n * config.each, cached=teacher == "cached"
+        )
         for teacher in ("cached", "online")
         for n in config.gpus
     }
-    print_steps(steps, config, batch)
+    print_steps(steps, config)
     print_hours(steps, config, cost)
 
 

@@ -8,9 +8,8 @@ of a round. On a CPU processor seconds are counted, which other programs disturb
 
 "GroupViT's layers": 6, 3 and 3 layers, all of them beside segment tokens, as in GroupViT; with its 64 and 8
 segments, which is the same network, or with ZeroSeg's 32 and 8. "ZeroSeg's layers": a trunk of 12 and a
-head of 2, 2 and 1, which computes more. The student's operations are of `zeroseg.models.flops`. Of the
-two others they are torch's count, whose attention is not hidden from it. The last column is time for each
-operation as a ratio to the plain ViT's: what grouping costs beyond its arithmetic.
+head of 2, 2 and 1, which computes more. Operations are torch's count (`zeroseg.training.flops`). The last
+column is time for each operation as a ratio to the plain ViT's: what grouping costs beyond its arithmetic.
 """
 
 import statistics
@@ -24,13 +23,12 @@ import timm
 import torch
 import tyro
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 from transformers import GroupViTVisionConfig, GroupViTVisionModel
 
-from zeroseg.models.flops import student_flops
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
+from zeroseg.training.flops import flop_counter
 
 Outputs = Callable[[Tensor], list[Tensor]]
 
@@ -58,11 +56,18 @@ STUDENTS = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """A model, what of its output is trained, and an image's operations forward."""
+    """A model, and what of its output is trained."""
 
     model: nn.Module
     outputs: Outputs
-    flops: float
+
+    @property
+    def flops(self) -> int:
+        """An image's operations forward."""
+        device = next(self.model.parameters()).device
+        with flop_counter() as counter:
+            self.model.train()(torch.zeros(1, 3, 224, 224, device=device))
+        return counter.get_total_flops()
 
 
 def ours(config: ZeroSegConfig) -> Contestant:
@@ -73,20 +78,18 @@ def ours(config: ZeroSegConfig) -> Contestant:
         output = model(images)
         return [output.segments, output.global_feature, output.assignment]
 
-    return Contestant(model, outputs, student_flops(config))
+    return Contestant(model, outputs)
 
 
 def groupvit() -> Contestant:
     """Hugging Face's, with the configuration that it has by default."""
     model = GroupViTVisionModel(GroupViTVisionConfig())
-    with FlopCounterMode(display=False) as counter:
-        model.train()(torch.zeros(1, 3, 224, 224))
 
     def outputs(images: Tensor) -> list[Tensor]:
         output = model(images)
         return [output.last_hidden_state, output.pooler_output]
 
-    return Contestant(model, outputs, counter.get_total_flops())
+    return Contestant(model, outputs)
 
 
 def plain_vit() -> Contestant:
@@ -94,9 +97,7 @@ def plain_vit() -> Contestant:
     model = timm.create_model(
         "vit_small_patch16_224", num_classes=0, class_token=False, global_pool="avg"
     )
-    with FlopCounterMode(display=False) as counter:
-        model.train()(torch.zeros(1, 3, 224, 224))
-    return Contestant(model, lambda images: [model(images)], counter.get_total_flops())
+    return Contestant(model, lambda images: [model(images)])
 
 
 def step(contestant: Contestant, images: Tensor, bf16: bool) -> Callable[[], Tensor]:

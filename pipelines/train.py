@@ -83,7 +83,7 @@ def begin(job: Job, allow_change: Sequence[str] = ()) -> int:
 
 def _steps(job: Job, step: int, preemption: Preemption, profiler: profile | None) -> int:
     """Train until the last step or until asked to stop; return the steps made."""
-    config, stream = job.config, job.state.stream
+    config, stream, first = job.config, job.state.stream, step
     job.model.train()
     main = job.accelerator.is_main_process
     bar = tqdm(total=config.steps, initial=step, desc="train", unit="step", disable=not main)
@@ -91,6 +91,8 @@ def _steps(job: Job, step: int, preemption: Preemption, profiler: profile | None
     while step < config.steps:
         with job.meter.waiting():
             batch = next(batches).to(job.accelerator.device)
+        if step == first:
+            job.count(batch)
         for loss in batch.lost if stream.lost.total() <= config.name_lost else ():
             tqdm.write(f"lost {loss}", file=sys.stderr)
         rate = config.schedule(step, peak=config.optimizer.learning_rate, total=config.steps)

@@ -24,6 +24,8 @@ def dry_run(config: RunConfig) -> None:
         job.rates()
         with job.meter.waiting():
             batch = next(batches).to(accelerator.device)
+        if step == 0:
+            job.count(batch)
         rate = config.schedule(0, peak=config.optimizer.learning_rate, total=config.steps)
         made = job.optimization(batch, step, rate)
         job.optimization.skipped()  # waits for the device

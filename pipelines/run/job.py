@@ -14,6 +14,7 @@ from tqdm import tqdm
 from pipelines.run.folder import RunFolder
 from pipelines.run.trackers import check_trackers, log_picture
 from zeroseg.config import RunConfig
+from zeroseg.data.batch import Batch
 from zeroseg.data.global_batch import divide_batch
 from zeroseg.data.stream import TrainingStream
 from zeroseg.errors import InputError
@@ -21,6 +22,7 @@ from zeroseg.evaluation.watching import Watcher
 from zeroseg.methods.method import Training
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.checkpoints import checkpoint_name
+from zeroseg.training.flops import StepFlops
 from zeroseg.training.meter import Meter, matrix_rate
 from zeroseg.training.objective import Step
 from zeroseg.training.optimization import Optimization
@@ -57,11 +59,18 @@ class Job:
     optimization: Optimization
     folder: RunFolder
     meter: Meter
+    step_flops: StepFlops
     peak: float
     """FLOP/s of one device."""
     flops: float | None = None
     """FLOPs of an image's share of a step. None if unknown."""
     watcher: Watcher | None = None
+
+    def count(self, batch: Batch) -> None:
+        """Count what a step computes, once there is a batch."""
+        if self.accelerator.is_main_process:
+            with self.meter.paused():
+                self.flops = self.step_flops(self.training.objective, batch)
 
     def log(self, step: int, made: Step, rate: float) -> dict[str, str]:
         """Write a row of metrics; return what the progress bar shows. Waits for the device."""
@@ -170,6 +179,7 @@ def build_job(config: RunConfig, accelerator: Accelerator) -> Job:
     if config.watch is not None:
         segmenter = config.method.segmenter(model, config.watch.readout)
         watcher = Watcher(config.watch, training.text, segmenter, accelerator)
+    step_flops = StepFlops(model)
     called, optimizer = _prepare(config, model, training, accelerator)
     average = WeightAverage(model, config.ema_decay) if config.ema_decay else None
     dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
@@ -190,6 +200,7 @@ def build_job(config: RunConfig, accelerator: Accelerator) -> Job:
         ),
         folder=RunFolder.of(config),
         meter=Meter(accelerator.device),
+        step_flops=step_flops,
         peak=1e12 * config.peak_tflops or matrix_rate(accelerator.device, dtype),
         watcher=watcher,
     )

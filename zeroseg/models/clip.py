@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import open_clip
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from open_clip.model import CLIPVisionCfg
 from torch import Tensor, nn
 
 from zeroseg.errors import InputError
@@ -158,39 +157,6 @@ class CLIP(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             features = dense_features(self.model.visual, self._normalised(images), method)
         return F.normalize(features.float(), dim=1)
-
-
-class ImageTower(NamedTuple):
-    """Shape of a plain ViT that sees one image and makes one embedding of it."""
-
-    image_size: int
-    patch_size: int
-    width: int
-    layers: int
-    mlp_ratio: float
-    embed_dim: int
-
-
-def image_tower(config: CLIPConfig) -> ImageTower | None:
-    """What a teacher's image tower looks like, or None if it is not a plain ViT; reads no weights.
-
-    Raises InputError when the architecture is unknown.
-    """
-    name = _name(config)
-    listed = name if name.startswith(FOLDERS) else name.replace("/", "-")
-    try:
-        found = open_clip.get_model_config(listed)
-    except OSError as error:  # no such folder, no such model on the hub, no network
-        raise InputError(f"teacher architecture {name!r} cannot be read: {error}") from error
-    if found is None:
-        raise InputError(f"teacher architecture {name!r} is unknown to open_clip")
-    vit = CLIPVisionCfg(**found["vision_cfg"])
-    side, layers, ratio = vit.image_size, vit.layers, float(vit.mlp_ratio)
-    if vit.timm_model_name or vit.attentional_pool:
-        return None
-    if not isinstance(side, int) or not isinstance(layers, int):
-        return None
-    return ImageTower(side, vit.patch_size, vit.width, layers, ratio, found["embed_dim"])
 
 
 def _name(config: CLIPConfig) -> str:

@@ -27,6 +27,13 @@ class Meter:
         self._waited += time.perf_counter() - begun
         self._steps += 1
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is no part of a step."""
+        begun = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - begun
+
     def rates(
         self, images: int, processes: int, flops: float | None, peak: float
     ) -> dict[str, float]:
