@@ -21,7 +21,7 @@ from zeroseg.evaluation.inference import (
     with_background,
 )
 
-generator = torch.Generator().manual_seed(0)
+EPSILON = torch.finfo(torch.float32).eps
 property_test = settings(max_examples=60, deadline=None)
 
 
@@ -58,9 +58,11 @@ def random_scores(
     patch: float,
     dtype: torch.dtype = torch.float64,
     batch: int = 1,
+    seed: int = 0,
 ) -> WindowScores:
     down, across = (axis(side, window, stride) for side in sides)
     rows, columns = (len(a.starts) * max(1, round(a.window / patch)) for a in (down, across))
+    generator = torch.Generator().manual_seed(seed)
     grids = torch.randn(batch, classes, rows, columns, generator=generator, dtype=dtype)
     return WindowScores(grids, down, across)
 
@@ -77,6 +79,21 @@ def step_by_step(scores: WindowScores, size: tuple[int, int]) -> Tensor:
             total[place] += F.interpolate(part, (down.window, across.window), mode="bilinear")
             count[place] += 1
     return F.interpolate(total / count, size, mode="bilinear")
+
+
+def rounding(grids: Tensor) -> float:
+    """How far two scores at a pixel may be from what they would be without rounding, taken together.
+
+    A score is a sum along both axes of at most 12 products, 4 of each of at most 3 windows, whose
+    shares sum to one: 13 roundings an axis, each of at most half an epsilon of the largest score.
+    """
+    return 2 * 2 * 13 * torch.finfo(grids.dtype).eps / 2 * grids.abs().max().item()
+
+
+def is_best(index: Tensor, scores: Tensor, doubt: float) -> bool:
+    """Whether no class scores higher than the chosen one by more than rounding can hide."""
+    chosen = scores.gather(1, index[:, None])[:, 0]
+    return bool((scores.amax(1) - chosen).max() <= doubt)
 
 
 def owners_of(scores: WindowScores) -> Tensor:
@@ -101,9 +118,10 @@ def test_windows_of_a_side_that_divides_evenly():
 
 @pytest.mark.parametrize(("window", "stride"), [(0, 0), (3, 2), (4, 4), (6, 1), (7, 3), (99, 50)])
 def test_windows_change_nothing_for_a_segmenter_that_sees_single_pixels(window, stride):
-    images, names = torch.rand(6, 3, 5, 7, generator=generator), torch.eye(3)
+    images, names = torch.rand(6, 3, 5, 7), torch.eye(3)
     scores = window_scores(Patches(), images, names, window, stride)
-    assert torch.allclose(pixel_scores(scores, (5, 7)), images, atol=1e-6)
+    # Up to 5 windows an axis share a pixel: 6 roundings each, of numbers below 1.
+    assert torch.allclose(pixel_scores(scores, (5, 7)), images, rtol=0, atol=12 * EPSILON / 2)
 
 
 def test_overlapping_windows_are_averaged():
@@ -119,12 +137,14 @@ def test_one_map_an_axis_is_resizing_averaging_and_resizing_step_by_step(data):
     window = data.draw(st.integers(1, 40))
     stride = data.draw(st.integers(1, window))
     patch = data.draw(st.sampled_from([0.5, 1, 3, 16]))
-    scores = random_scores(sides, window, stride, 3, patch, batch=2)
+    seed = data.draw(st.integers(0, 2**32))
+    scores = random_scores(sides, window, stride, 3, patch, batch=2, seed=seed)
     expected = step_by_step(scores, size)
-    assert torch.allclose(pixel_scores(scores, size), expected, atol=1e-12)
+    # Hundreds of roundings of 1e-16 of scores below 6, where every pixel has its window.
+    assert torch.allclose(pixel_scores(scores, size), expected, rtol=0, atol=1e-12)
     best, index = best_class(scores, size, owners_of(scores))
-    assert torch.allclose(best, expected.amax(1), atol=1e-12)
-    assert torch.equal(index, expected.argmax(1))
+    assert torch.allclose(best, expected.amax(1), rtol=0, atol=1e-12)
+    assert is_best(index, expected, 2e-12)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +155,10 @@ def test_one_map_an_axis_is_resizing_averaging_and_resizing_step_by_step(data):
         (21, 1, (96, 128), (75, 99)),
     ],
 )
-def test_no_pixel_of_a_label_map_differs_from_float64(classes, patch, sides, size):
+def test_a_label_map_is_that_of_float64_but_where_rounding_decides(classes, patch, sides, size):
     scores = random_scores(sides, min(sides), min(sides) // 2, classes, patch, torch.float32)
     _, index = best_class(scores, size, owners_of(scores))
-    assert torch.equal(index, step_by_step(scores, size).argmax(1))
+    assert is_best(index, step_by_step(scores, size), rounding(scores.grids))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (40, 8), (3, 400)])
@@ -152,21 +172,23 @@ def test_a_label_map_has_the_size_of_the_annotation(size):
 
 @pytest.mark.parametrize("sides", [(1, 1), (1, 300), (300, 1), (16, 2000)])
 def test_images_smaller_than_a_window_and_panoramas_have_scores_everywhere(sides):
-    images = torch.rand(1, 3, *sides, generator=generator)
+    images = torch.rand(1, 3, *sides)
     scores = window_scores(Patches(), images, torch.eye(3), window=64, stride=32)
-    assert torch.allclose(pixel_scores(scores, sides), images, atol=1e-6)
-    assert torch.equal(best_class(scores, sides, torch.arange(3))[1], images.argmax(1))
+    doubt = rounding(scores.grids)
+    assert torch.allclose(pixel_scores(scores, sides), images, rtol=0, atol=doubt)
+    assert is_best(best_class(scores, sides, torch.arange(3))[1], images, doubt)
 
 
 @pytest.mark.parametrize("cells", [1, 10**9])
 @pytest.mark.parametrize("tile", [(1, 1), (7, 1000), (10**9, 10**18)])
 def test_the_size_of_tiles_changes_nothing(monkeypatch, tile, cells):
+    # In float64, where of these scores no two are as close as rounding.
     scores = random_scores((48, 80), 32, 16, 4, 4)
     expected = best_class(scores, (37, 100), owners_of(scores))
     monkeypatch.setitem(inference.TILE, "cpu", tile)
     monkeypatch.setattr(inference, "CELLS", cells)
     found = best_class(scores, (37, 100), owners_of(scores))
-    assert torch.allclose(found[0], expected[0])
+    assert torch.allclose(found[0], expected[0], rtol=0, atol=1e-12)
     assert torch.equal(found[1], expected[1])
 
 
@@ -195,8 +217,9 @@ def test_no_map_of_all_classes_is_held_at_pixels(logit_scale):
 def test_a_softmax_at_pixels_is_over_all_queries(scale):
     scores = random_scores((32, 48), 32, 16, 5, 8, batch=2)
     expected = (scale * step_by_step(scores, (20, 30))).softmax(1).max(1)
+    # An error of 1e-15 in a score, 100 times as large in a logit, is as large in its probability.
     best, index = best_class(scores, (20, 30), owners_of(scores), logit_scale=scale)
-    assert torch.allclose(best, expected.values, atol=1e-12)
+    assert torch.allclose(best, expected.values, rtol=0, atol=1e-12)
     assert torch.equal(index, expected.indices)
 
 
@@ -212,9 +235,11 @@ def test_a_class_has_the_best_of_its_queries():
 @pytest.mark.parametrize("logit_scale", [None, 40.0])
 def test_of_equal_scores_the_first_class_wins(logit_scale):
     scores = random_scores((32, 48), 32, 16, 4, 8)
+    # Whole numbers, of which pixels get sixteenths: equal scores are equal in any arithmetic.
+    scores.grids.mul_(8).round_()
     scores.grids[:, 2:] = scores.grids[:, :2]
     owners = torch.tensor([1, 4, 3, 0])
-    _, index = best_class(scores, (20, 30), owners, logit_scale=logit_scale)
+    _, index = best_class(scores, (32, 48), owners, logit_scale=logit_scale)
     assert index.unique().tolist() == [0, 1]
 
 
@@ -237,7 +262,7 @@ def test_a_class_that_is_not_allowed_stays_in_the_softmax_and_is_never_the_best(
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(1, [1] * 12), (5, [5, 5, 2]), (32, [12])])
 def test_windows_of_all_images_enter_the_model_together(batch_size, expected):
-    images, segmenter = torch.rand(2, 3, 24, 32, generator=generator), Patches(4)
+    images, segmenter = torch.rand(2, 3, 24, 32), Patches(4)
     scores = window_scores(segmenter, images, torch.eye(3), 16, 8, batch_size)
     assert segmenter.batches == expected
     alone = [window_scores(segmenter, i[None], torch.eye(3), 16, 8).grids for i in images]
@@ -245,7 +270,7 @@ def test_windows_of_all_images_enter_the_model_together(batch_size, expected):
 
 
 def test_scores_of_half_precision_are_resized_in_single_precision():
-    images = torch.rand(1, 3, 8, 8, generator=generator)
+    images = torch.rand(1, 3, 8, 8)
     scores = window_scores(Patches(4, torch.bfloat16), images, torch.eye(3), 8, 4)
     best, _ = best_class(scores, (8, 8), torch.arange(3), logit_scale=1.0)
     assert scores.grids.dtype == best.dtype == torch.float32

@@ -1,11 +1,10 @@
 import itertools
+import math
 
 import pytest
 import torch
 
 from zeroseg.evaluation.refinement import AUTHORS, SPARSE, affinities, pamr
-
-generator = torch.Generator().manual_seed(0)
 
 
 def naive(image: torch.Tensor, scores: torch.Tensor, dilations, iterations: int) -> torch.Tensor:
@@ -33,11 +32,12 @@ def naive(image: torch.Tensor, scores: torch.Tensor, dilations, iterations: int)
 
 
 def pictures(count: int, height: int, width: int) -> torch.Tensor:
-    return torch.rand(count, 3, height, width, generator=generator)
+    """In float64, where what is left of a difference is a fault."""
+    return torch.rand(count, 3, height, width, dtype=torch.float64)
 
 
 def probabilities(count: int, classes: int, height: int, width: int) -> torch.Tensor:
-    return torch.rand(count, classes, height, width, generator=generator).softmax(1)
+    return torch.rand(count, classes, height, width, dtype=torch.float64).softmax(1)
 
 
 @pytest.mark.parametrize(("dilations", "iterations"), [((1,), 1), ((1, 2), 3), (SPARSE, 1)])
@@ -45,7 +45,7 @@ def test_it_is_what_a_loop_over_pixels_and_neighbours_gives(dilations, iteration
     images, scores = pictures(2, 5, 4), probabilities(2, 3, 5, 4)
     expected = [naive(*pair, dilations, iterations) for pair in zip(images, scores, strict=True)]
     seen = pamr(images, scores, dilations, iterations)
-    assert torch.allclose(seen, torch.stack(expected), atol=1e-5)
+    assert torch.allclose(seen, torch.stack(expected), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("dilations", [(1,), SPARSE, AUTHORS])
@@ -53,7 +53,7 @@ def test_weights_of_all_neighbours_sum_to_one(dilations):
     weights = affinities(pictures(2, 20, 30), dilations)
     assert weights.shape == (2, 8 * len(dilations), 20, 30)
     assert weights.min() >= 0
-    assert torch.allclose(weights.sum(1), torch.ones(2, 20, 30))
+    assert torch.allclose(weights.sum(1), torch.ones(2, 20, 30).double())
 
 
 def test_an_image_of_one_colour_averages_the_neighbours():
@@ -72,12 +72,13 @@ def test_the_edge_of_an_image_is_repeated_beyond_it():
 
 
 def test_scores_do_not_cross_an_edge_between_two_colours():
-    images = torch.zeros(1, 3, 24, 24)
+    images = torch.zeros(1, 3, 24, 24, dtype=torch.float64)
     images[..., 12:] = 1
     sides = torch.stack([images[0, 0], 1 - images[0, 0]])[None]
-    noisy = (sides + 1.2 * torch.rand(sides.shape, generator=generator)).softmax(1)
+    noisy = (sides + 1.2 * torch.rand_like(sides)).softmax(1)
     assert not torch.equal(noisy.argmax(1), sides.argmax(1))
-    assert torch.allclose(pamr(images, sides, SPARSE), sides, atol=1e-3)
+    # A deviation is hardly above a half: across the edge 16 weights are below e^-19, in 10 turns.
+    assert torch.allclose(pamr(images, sides, SPARSE), sides, rtol=0, atol=160 * math.exp(-19))
     assert torch.equal(pamr(images, noisy, (1, 2)).argmax(1), sides.argmax(1))
 
 
@@ -85,18 +86,21 @@ def test_scores_do_not_cross_an_edge_between_two_colours():
 def test_probabilities_stay_probabilities(dilations):
     seen = pamr(pictures(2, 16, 24), probabilities(2, 5, 16, 24), dilations)
     assert seen.min() >= 0
-    assert torch.allclose(seen.sum(1), torch.ones(2, 16, 24), atol=1e-5)
+    assert torch.allclose(seen.sum(1), torch.ones(2, 16, 24).double())
 
 
 def test_brightness_and_contrast_do_not_matter():
     images, scores = pictures(1, 12, 12), probabilities(1, 4, 12, 12)
-    assert torch.allclose(pamr(5 * images - 2, scores), pamr(images, scores), atol=1e-4)
+    # The authors' 1e-8 stays as it is beside a tenth of a deviation of 0.1 or more: 1e-6 of an
+    # exponent below 30, so 3e-5 of a weight, in each of 10 turns.
+    changed = pamr(5 * images - 2, scores)
+    assert torch.allclose(changed, pamr(images, scores), rtol=0, atol=3e-4)
 
 
 def test_an_image_is_refined_alike_alone_and_in_a_batch():
     images, scores = pictures(3, 10, 14), probabilities(3, 4, 10, 14)
     alone = [pamr(i[None], s[None]) for i, s in zip(images, scores, strict=True)]
-    assert torch.allclose(pamr(images, scores), torch.cat(alone), atol=1e-6)
+    assert torch.allclose(pamr(images, scores), torch.cat(alone), rtol=0, atol=1e-12)
 
 
 def test_a_single_pixel_stays_what_it_is():
