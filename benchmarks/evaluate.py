@@ -24,6 +24,7 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
+from zeroseg.datasets.queries import Queries
 from zeroseg.evaluation.inference import (
     Axis,
     WindowScores,
@@ -214,11 +215,17 @@ def windows(config: BenchmarkConfig) -> None:
     student = Student(model.to(config.device).eval(), "patches")
     sides = picture_size(config)
     images = torch.rand(config.images, 3, *sides, device=config.device)
-    names = F.normalize(torch.randn(21, model.config.embed_dim, device=config.device), dim=1)
+    embeddings = torch.randn(21, model.config.embed_dim, device=config.device)
+    queries = Queries(
+        names=tuple(f"class {i}" for i in range(21)),
+        owners=torch.arange(21, device=config.device),
+        seen=torch.ones(21, dtype=torch.bool, device=config.device),
+        embeddings=F.normalize(embeddings, dim=1),
+    )
 
     def run(batch_size: int) -> Callable[[], object]:
         return lambda: window_scores(
-            student, images, names, config.window, config.stride, batch_size
+            student, images, queries, config.window, config.stride, batch_size=batch_size
         )
 
     rounds = interleaved({"single": run(1), "batch": run(1000)}, config)

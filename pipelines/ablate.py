@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accelerate import Accelerator
 from tqdm import tqdm
 
 from configs.quickstart import config as DEFAULT
@@ -32,9 +33,12 @@ from pipelines.quickstart import (
     write_embeddings,
 )
 from pipelines.run.job import accelerator_for
-from pipelines.scoring.scenes import ScenesEvaluation
+from pipelines.scoring.scenes import BATCH_SIZE, scenes_images
 from zeroseg.config import RunConfig
+from zeroseg.data.batch import Batch
+from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.segmenters import Student
+from zeroseg.evaluation.task import Task
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP
 from zeroseg.training.objectives import ZeroSegPaper
@@ -152,15 +156,19 @@ def variants(config: AblateConfig) -> dict[str, Variant]:
 
 
 def run_one(
-    method: Distillation, config: RunConfig, evaluation: ScenesEvaluation
+    method: Distillation,
+    config: RunConfig,
+    validation: Sequence[Batch],
+    task: Task,
+    accelerator: Accelerator,
 ) -> dict[str, float]:
     """Train one variant and score it on the validation split."""
     model = trained(dataclasses.replace(config, method=method))
-    row = grouping(model, evaluation.validation)
+    row = grouping(model, validation)
     for readout in READOUTS:
         if readout in method.readouts:
-            segmenter = Student(model, readout, None)
-            row[readout] = 100 * evaluation.scores(segmenter, evaluation.validation).miou
+            scores = evaluate(Student(model, readout), validation, task, accelerator)
+            row[readout] = 100 * scores.miou
     return row
 
 
@@ -170,7 +178,9 @@ def ablate(config: AblateConfig) -> str:
     accelerator = accelerator_for(DEFAULT)
     embeddings = write_embeddings(shards, TEACHER)
     clip = CLIP(TEACHER.clip, accelerator.device)
-    evaluation = ScenesEvaluation(shards, clip, METHOD.student.patch_size, accelerator)
+    images = scenes_images(shards, "val", DEFAULT.data.cache)
+    validation = list(images.batches(METHOD.student.patch_size, batch_size=BATCH_SIZE))
+    task = images.task(clip)
     table = variants(config)
     chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]
     jobs = [(n, s) for s in config.seeds for n in chosen]
@@ -183,7 +193,7 @@ def ablate(config: AblateConfig) -> str:
         teacher = dataclasses.replace(embeddings, grids=method.teacher.grids)
         method = dataclasses.replace(method, teacher=teacher)
         run = dataclasses.replace(run, seed=seed, output=folder)
-        row = run_one(method, run, evaluation)
+        row = run_one(method, run, validation, task, accelerator)
         record.write_text(json.dumps({"variant": name, "seed": seed} | row))
     return summary(config.output, list(table))
 

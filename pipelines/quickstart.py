@@ -30,20 +30,22 @@ from pipelines.embed import EmbedConfig, embed
 from pipelines.report.page import report
 from pipelines.report.table import markdown
 from pipelines.run.job import accelerator_for
-from pipelines.scoring.scenes import ScenesEvaluation
+from pipelines.scoring.models import EvaluatedModel
+from pipelines.scoring.scenes import BATCH_SIZE, ScenesTable
 from pipelines.train import train
 from shards import scenes
 from shards.build import Limits, build
 from zeroseg.config import RunConfig
 from zeroseg.data.batch import Batch
 from zeroseg.datasets.benchmarks import SCENES
-from zeroseg.evaluation.inference import Segmenter
-from zeroseg.evaluation.protocols import protocol_named
+from zeroseg.evaluation.protocols import ProtocolConfig
+from zeroseg.evaluation.results import ModelIdentity
 from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student, clip_segmenter
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods.saved import load
 from zeroseg.models.clip import CLIP
 from zeroseg.models.dense import Dense
+from zeroseg.models.segmenter import Segmenter
 from zeroseg.models.zeroseg import Readout, ZeroSeg
 from zeroseg.training.objectives import grouping_figures
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
@@ -79,16 +81,16 @@ def grouping(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
 def baselines(clip: CLIP, model: ZeroSeg) -> dict[str, Segmenter]:
     """What the trained student has to beat."""
     named: dict[str, Segmenter] = {
-        "untrained student, segments": Student(model, "segments", None),
-        "untrained student, patches": Student(model, "patches", None),
-        "one label for the whole image": clip_segmenter(clip, "whole", None),
+        "untrained student, segments": Student(model, "segments"),
+        "untrained student, patches": Student(model, "patches"),
+        "one label for the whole image": clip_segmenter(clip, "whole"),
     }
     for grid in (2, 3, 4):
-        named[f"{grid}x{grid} cells named by their views"] = GridCells(clip, grid, None)
+        named[f"{grid}x{grid} cells named by their views"] = GridCells(clip, grid)
     for method in get_args(Dense):
-        named[f"teacher, {method}"] = clip_segmenter(clip, method, None)
+        named[f"teacher, {method}"] = clip_segmenter(clip, method)
     for grid in (2, 3):
-        cut = DenseCLIP(clip, "maskclip", None, grid)
+        cut = DenseCLIP(clip, "maskclip", grid)
         named[f"teacher, maskclip on {grid}x{grid} crops"] = cut
     return named
 
@@ -132,7 +134,7 @@ def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) 
         benchmark=SCENES.name,
         every=max(1, config.steps // 4),
         readout="combined",
-        protocol=protocol_named("scenes", SCENES),
+        protocol=ProtocolConfig(name="scenes"),
     )
     return dataclasses.replace(
         STUDENT,
@@ -165,12 +167,12 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     teacher = write_embeddings(shards, TEACHER)
     models = {s: trained(student_config(config, teacher, s)) for s in config.seeds}
     clip = CLIP(TEACHER.clip, accelerator.device)
-    evaluation = ScenesEvaluation(shards, clip, METHOD.student.patch_size, accelerator)
+    table = ScenesTable.of(shards, STUDENT.data.cache, accelerator)
     set_seed(config.seeds[0])
     others = baselines(clip, ZeroSeg(METHOD.student).eval())
     folders = {seed: config.output / f"student-{seed}" for seed in models}
     jobs: list[tuple[str, Segmenter, Path]] = [
-        (f"student, {readout}", Student(model, readout, None), folders[seed])
+        (f"student, {readout}", Student(model, readout), folders[seed])
         for readout in READOUTS
         for seed, model in models.items()
     ]
@@ -178,11 +180,20 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     rows: dict[str, list[dict[str, float]]] = {}
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
         shown = SHOWN if name == "student, combined" else 0
-        rows.setdefault(name, []).append(evaluation.write(name, segmenter, run, shown))
+        kind = "student" if isinstance(segmenter, Student) else "clip"
+        model = EvaluatedModel(
+            name=name,
+            identity=ModelIdentity(kind=kind, method=name),
+            clip=clip,
+            segmenter=segmenter,
+            folder=run,
+        )
+        rows.setdefault(name, []).append(table.row(model, shown))
     page = report(
         [*folders.values(), config.output / "without-training"], config.output / "report.html"
     )
-    figures = [grouping(m, evaluation.test) for m in models.values()]
+    test = list(table.everything.images.batches(METHOD.student.patch_size, batch_size=BATCH_SIZE))
+    figures = [grouping(m, test) for m in models.values()]
     summary = summarised(rows)
     (config.output / "scores.md").write_text(summary + "\n")
     print(

@@ -19,7 +19,7 @@ from PIL import Image
 from pipelines.command_line import read
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
-from zeroseg.evaluation.protocols import Protocol
+from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.predictor import load, own_classes, picture_pixels
 
 
@@ -36,24 +36,21 @@ class SegmentConfig:
     output: Path = Path("segmented")
     readout: str = ""
     """How the model is read; empty takes its best by validation."""
-    protocol: Protocol = field(default_factory=lambda: Protocol(short_side=0, window=0))
-    """Short side 0 takes the size the model was trained at."""
+    protocol: ProtocolConfig = field(default_factory=lambda: ProtocolConfig(name="photo"))
+    """`--protocol.name` takes one of `zeroseg.PROTOCOLS`; other options change single fields."""
 
 
 def run(config: SegmentConfig) -> Path:
     """Write `<photo>.overlay.png`, `<photo>.labels.png` and `<photo>.json`; return the overlay."""
-    protocol = config.protocol
     names = [name for name in config.classes.split(",") if name.strip()]
-    words = own_classes(names, protocol.background_threshold is not None)
+    background = config.protocol.background_threshold
+    words = own_classes(names, background is not None)
     pixels = picture_pixels(config.photo)
     model = load(config.model)
     labels = model.segment(
-        pixels,
-        names,
-        background=protocol.background_threshold,
-        readout=config.readout,
-        protocol=protocol,
+        pixels, names, background=background, readout=config.readout, protocol=config.protocol
     )
+    protocol = model.protocol(words, config.protocol)
     return _write(config, pixels.permute(1, 2, 0).numpy(), labels, words, protocol)
 
 

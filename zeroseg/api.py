@@ -6,7 +6,7 @@ from zeroseg.data.stream import DataConfig
 from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate
-from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, protocol_named
+from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, ProtocolConfig, protocol_named
 from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.evaluation.watching import Watch
@@ -41,6 +41,7 @@ __all__ = [
     "Polynomial",
     "Predictor",
     "Protocol",
+    "ProtocolConfig",
     "RunConfig",
     "Scores",
     "Task",

@@ -19,14 +19,16 @@ from zeroseg.data.images import decode_image, resized
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import label_maps
-from zeroseg.evaluation.inference import Segmenter
-from zeroseg.evaluation.protocols import Protocol
+from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.methods import METHODS, MethodConfig, saved
 from zeroseg.models.clip import CLIP
+from zeroseg.models.segmenter import Segmenter
 
 PREFIX = "clip:"
+
+PHOTO = ProtocolConfig(name="photo")
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 """A file; or a picture as Pillow has it; or RGB as an array of [height width 3] or a tensor of
@@ -50,7 +52,7 @@ class Predictor:
         *,
         background: float | None = None,
         readout: str = "",
-        protocol: Protocol | None = None,
+        protocol: ProtocolConfig = PHOTO,
     ) -> Int[Tensor, "height width"]:
         """The class of each pixel: its index among `names`, in each of which `|` is between synonyms.
 
@@ -66,16 +68,19 @@ class Predictor:
         self,
         names: Sequence[str],
         background: float | None = None,
-        protocol: Protocol | None = None,
+        protocol: ProtocolConfig = PHOTO,
     ) -> Task:
-        """The question that these words make; where no protocol is given, whole pictures at the
-        model's own size."""
-        protocol = protocol or Protocol(short_side=0, window=0)
-        if not protocol.short_side:
-            protocol = dataclasses.replace(protocol, short_side=self.image_size)
+        """The question that these words make."""
         if background is not None:
             protocol = dataclasses.replace(protocol, background_threshold=background)
-        return task_for(self.clip, own_classes(names, background is not None), protocol)
+        words = own_classes(names, background is not None)
+        return task_for(self.clip, words, self.protocol(words, protocol))
+
+    def protocol(self, words: Benchmark, protocol: ProtocolConfig = PHOTO) -> Protocol:
+        """A protocol as it is for anybody's words and this model: with plain names, and at the
+        model's own size where it says none."""
+        rules = dataclasses.replace(protocol, names="plain").on(words)
+        return dataclasses.replace(rules, short_side=rules.short_side or self.image_size)
 
     def _input(
         self, pixels: UInt8[Tensor, "3 height width"], segmenter: Segmenter, task: Task
@@ -100,7 +105,7 @@ def load(
     if str(model).startswith(PREFIX):
         config, method = clip_spec(str(model))
         clip = CLIP(config, device)
-        return Predictor(clip, lambda readout: clip_segmenter(clip, method, 100.0), clip.image_size)
+        return Predictor(clip, lambda readout: clip_segmenter(clip, method), clip.image_size)
     description, module = saved.load(Path(model), methods)
     module.to(device)
     config = description.method

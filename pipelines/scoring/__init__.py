@@ -1,1 +1,1 @@
-"""Scores: of which model, counted so that they can be stopped, written and printed."""
+"""Scores: of which model, on which images, counted so that they can be stopped, written and printed."""

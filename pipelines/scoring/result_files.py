@@ -5,21 +5,30 @@ docs/evaluation.md describes them.
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from zeroseg.data.evaluation import evaluation_batches, positions
+from zeroseg.data.evaluation import sample_number
+from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.errors import InputError
 from zeroseg.evaluation.examples import examples
-from zeroseg.evaluation.inference import Segmenter
-from zeroseg.evaluation.results import Result, fingerprint, result_text
+from zeroseg.evaluation.labelled import LabelledSet
+from zeroseg.evaluation.protocols import Protocol, changes
+from zeroseg.evaluation.results import (
+    ModelIdentity,
+    Result,
+    fingerprint,
+    read_result,
+    result_text,
+)
 from zeroseg.evaluation.scores import ImageScore
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task
-from zeroseg.store.shard_set import ShardSet
+from zeroseg.models.segmenter import Segmenter
 from zeroseg.store.storage import write_atomically
 
 SHOWN = ("best", "median", "worst")
@@ -34,15 +43,33 @@ def slug(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name)
 
 
-def result_path(folder: Path, result: Result) -> Path:
+def result_path(folder: Path, name: str, benchmark: Benchmark, protocol: Protocol) -> Path:
     """Where a result is kept: one file for each benchmark, protocol and row of the table.
 
     A protocol with changed fields has another file, for each choice of them.
     """
-    protocol = result.protocol
-    changed = f"-{fingerprint(protocol.changed)[:6]}" if protocol.changed else ""
-    parts = result.benchmark, protocol.name + changed, result.name
+    found = changes(protocol, benchmark)
+    changed = f"-{fingerprint(found)[:6]}" if found else ""
+    parts = benchmark.name, protocol.name + changed, name
     return folder / "results" / f"{'-'.join(map(slug, parts))}.json"
+
+
+def check_same_model(path: Path, model: ModelIdentity) -> None:
+    """Raises InputError when a file holds the result of another model.
+
+    A model is the same with other weights in the same place, as after more training, or with the same
+    weights elsewhere.
+    """
+    if not path.is_file():
+        return
+    found = read_result(str(path)).model
+    moved = replace(found, folder=model.folder) == model
+    trained = replace(found, sha256=model.sha256) == model
+    if not (moved or trained):
+        raise InputError(
+            f"{path} is the result of another model ({found.folder or found.sha256[:6]}): "
+            "choose another --output, or delete it"
+        )
 
 
 def write_result(path: Path, result: Result, tally: Tally) -> None:
@@ -68,7 +95,7 @@ def ranked(images: Sequence[ImageScore], count: int) -> list[tuple[str, int]]:
 def write_examples(
     folder: Path,
     segmenter: Segmenter,
-    shards: ShardSet,
+    images: LabelledSet,
     task: Task,
     result: Result,
     count: int,
@@ -78,15 +105,11 @@ def write_examples(
     place.mkdir(parents=True, exist_ok=True)
     for old in place.glob("*.png"):
         old.unlink()
-    chosen = ranked(result.images, count) if count else []
-    found = positions(shards, [result.images[i].key for _, i in chosen])
-    resize = partial(task.protocol.picture_size, multiple=segmenter.multiple)
-    for name, i in chosen:
+    for name, i in ranked(result.images, count):
         row = result.images[i]
-        number = found[row.key]
-        batches = evaluation_batches(
-            shards, resize, batch_size=1, samples=range(number, number + 1)
-        )
+        number = sample_number(images.reader, row.key)
+        one = range(number, number + 1)
+        batches = images.batches(segmenter.multiple, batch_size=1, samples=one)
         for key, picture in examples(segmenter, batches, task):
             file = f"{name}-{key}-{100 * row.miou:.0f}.png".replace("/", "_")
             Image.fromarray(picture).save(place / file)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support.queries import queries
 from zeroseg.data.evaluation import evaluation_sample
 from zeroseg.evaluation.inference import best_class, window_scores
 from zeroseg.evaluation.protocols import Protocol
@@ -19,11 +20,11 @@ class Colours:
 
     multiple = PATCH
 
-    def predict(self, images, class_embeddings):
+    def predict(self, images, queries):
         assert not images.shape[2] % PATCH
         assert not images.shape[3] % PATCH
         patches = torch.nn.functional.avg_pool2d(images, PATCH)
-        return torch.einsum("bchw,kc->bkhw", patches, class_embeddings)
+        return torch.einsum("bchw,kc->bkhw", patches, queries.embeddings)
 
 
 def sample(size: tuple[int, int]) -> RawSample:
@@ -37,6 +38,13 @@ def sample(size: tuple[int, int]) -> RawSample:
         picture.save(buffer, kind, lossless=True)
         members[kind] = buffer.getvalue()
     return RawSample("shard", "key", members)
+
+
+def test_an_image_without_a_label_map_is_an_error_that_says_what_is_missing():
+    found = sample((4, 4))
+    del found.members["png"]
+    with pytest.raises(ValueError, match=r"no label map \(png\) among its members \['webp'\]"):
+        evaluation_sample(found, lambda size: size)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_single_pixels_and_panoramas_are_segmented_as_any_picture(size, expected
     assert decoded["images"].shape == (3, *expected)
     assert decoded["labels"].shape == size
     images = decoded["images"][None].float() / 255
-    scores = window_scores(Colours(), images, torch.eye(3)[:2], window=448, stride=224)
+    scores = window_scores(Colours(), images, queries(torch.eye(3)[:2]), window=448, stride=224)
     _, index = best_class(scores, size, torch.arange(2))
     assert index.shape == (1, *size)
     wrong = (index[0] != decoded["labels"]).sum()

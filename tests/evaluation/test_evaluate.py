@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 
+from tests.support.queries import queries
 from zeroseg.data.batch import Batch, Lost
 from zeroseg.datasets.benchmarks import IGNORE, Benchmark
-from zeroseg.datasets.vocabularies import Vocabulary
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import best_classes, evaluate, label_maps, tallied
+from zeroseg.evaluation.evaluate import best_classes, evaluate, label_maps, tally_batches
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.refinement import pamr
 from zeroseg.evaluation.scores import Scores, scores_of
@@ -17,7 +17,7 @@ from zeroseg.evaluation.task import Task, wording
 
 PLAIN = Benchmark(name="plain", classes=("a", "b", "c"), background=False)
 OBJECTS = Benchmark(name="objects", classes=("background", "a", "b", "c"), background=True)
-WHOLE = Protocol(window=0)
+WHOLE = Protocol(window=0, softmax="none")
 generator = torch.Generator().manual_seed(0)
 
 
@@ -26,8 +26,8 @@ class Pixelwise:
 
     multiple = 1
 
-    def predict(self, images, class_embeddings):
-        scores = torch.einsum("bchw,kc->bkhw", images, class_embeddings)
+    def predict(self, images, queries):
+        scores = torch.einsum("bchw,kc->bkhw", images, queries.embeddings)
         return scores / scores.sum(1, keepdim=True)
 
 
@@ -44,13 +44,10 @@ def task(benchmark=PLAIN, protocol=WHOLE, owners=None) -> Task:
     """Whose queries are the unit vectors."""
     first = int(benchmark.background)
     owners = owners or tuple(range(first, first + 3))
-    words = Vocabulary(tuple(f"query {i}" for i in range(len(owners))), owners)
-    embeddings = torch.eye(len(owners))[:, :3]
     return Task(
         benchmark=benchmark,
         protocol=protocol,
-        vocabulary=words,
-        class_embeddings=embeddings,
+        queries=queries(torch.eye(len(owners))[:, :3], owners),
         threshold=protocol.background_threshold,
     )
 
@@ -86,7 +83,7 @@ def test_scores_do_not_depend_on_the_batch_size_or_the_windows(size):
     ]
     expected = scored([batch(images, labels)])
     assert scored(parts) == expected
-    assert scored(parts[::-1], protocol=Protocol(window=4, stride=2)) == expected
+    assert scored(parts[::-1], protocol=replace(WHOLE, window=4, stride=2)) == expected
 
 
 def test_a_sweep_equals_one_evaluation_per_threshold():
@@ -94,7 +91,7 @@ def test_a_sweep_equals_one_evaluation_per_threshold():
     thresholds = (0.3, 0.45, 0.6, 1.0)
     asked = task(OBJECTS, replace(WHOLE, background_threshold=0.3))
     cpu = torch.device("cpu")
-    tally = tallied(Pixelwise(), [batch(images, labels)], asked, cpu, thresholds=thresholds)
+    tally = tally_batches(Pixelwise(), [batch(images, labels)], asked, cpu, thresholds=thresholds)
     single = [
         scored([batch(images, labels)], OBJECTS, replace(WHOLE, background_threshold=t))
         for t in thresholds
@@ -114,11 +111,11 @@ def test_a_threshold_without_background_or_the_other_way_round_is_an_error(bench
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, 50.0])
 def test_a_threshold_that_is_no_probability_is_an_error(threshold):
     with pytest.raises(InputError, match="probability is from 0 to 1"):
-        wording(OBJECTS, WHOLE, threshold)
+        wording(OBJECTS, Protocol(), threshold)
 
 
 def test_the_best_query_of_a_class_speaks_for_it():
-    asked = replace(task(), vocabulary=Vocabulary(("x", "y", "z"), (0, 1, 1)))
+    asked = task(owners=(0, 1, 1))
     image = torch.tensor([0.4, 0.25, 0.35])[None, :, None, None]
     best, index = best_classes(Pixelwise(), image, asked, (1, 1))
     assert (best.item(), index.item()) == (pytest.approx(0.4), 0)
@@ -142,9 +139,26 @@ def test_a_softmax_at_pixels_is_of_resized_cosines():
     assert torch.equal(index, expected.indices)
 
 
+@pytest.mark.parametrize("window", [0, 4])
+def test_a_softmax_of_the_model_is_over_queries_at_the_segmenters_own_grid(window):
+    protocol = Protocol(window=window, stride=window or 1, logit_scale=5.0)
+    image, asked = random_images(1, (4, 8)), task(protocol=protocol)
+    grid = (5 * Pixelwise().predict(image, asked.queries)).softmax(1)
+    expected = F.interpolate(grid, (7, 3), mode="bilinear").max(1)
+    best, index = best_classes(Pixelwise(), image, asked, (7, 3))
+    assert torch.allclose(best, expected.values, atol=1e-6)  # sums of float32 in another order
+    assert torch.equal(index, expected.indices)
+
+
+def test_without_a_softmax_scores_are_compared_as_they_come():
+    image = random_images(1, (2, 2))
+    best, _ = best_classes(Pixelwise(), image, task(), (2, 2))
+    assert torch.allclose(best, (image / image.sum(1, keepdim=True)).amax(1))
+
+
 def test_scores_are_refined_at_the_annotation_by_the_dilations_of_the_protocol():
     image, size = random_images(1, (6, 9)), (11, 7)
-    whole = F.interpolate(Pixelwise().predict(image, torch.eye(3)), size, mode="bilinear")
+    whole = F.interpolate(Pixelwise().predict(image, queries(torch.eye(3))), size, mode="bilinear")
     picture = F.interpolate(image, size, mode="bilinear")
     for dilations in [(1,), (1, 2)]:
         asked = task(protocol=replace(WHOLE, pamr=dilations))

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.support.queries import queries
 from zeroseg.evaluation import inference
 from zeroseg.evaluation.inference import (
     Axis,
-    Segmenter,
     WindowScores,
     best_class,
     pixel_scores,
@@ -20,6 +20,7 @@ from zeroseg.evaluation.inference import (
     window_starts,
     with_background,
 )
+from zeroseg.models.segmenter import Segmenter
 
 EPSILON = torch.finfo(torch.float32).eps
 property_test = settings(max_examples=60, deadline=None)
@@ -31,10 +32,10 @@ class Patches:
     def __init__(self, multiple: int = 1, dtype: torch.dtype = torch.float32):
         self.multiple, self.dtype, self.batches = multiple, dtype, []
 
-    def predict(self, images, class_embeddings):
+    def predict(self, images, queries):
         self.batches.append(len(images))
         patches = F.avg_pool2d(images, self.multiple)
-        return torch.einsum("bchw,kc->bkhw", patches, class_embeddings).to(self.dtype)
+        return torch.einsum("bchw,kc->bkhw", patches, queries.embeddings).to(self.dtype)
 
 
 class Corner:
@@ -42,8 +43,8 @@ class Corner:
 
     multiple = 1
 
-    def predict(self, images, class_embeddings):
-        return images[:, :1, :1, :1].expand(-1, len(class_embeddings), *images.shape[2:])
+    def predict(self, images, queries):
+        return images[:, :1, :1, :1].expand(-1, len(queries.names), *images.shape[2:])
 
 
 def axis(side: int, window: int, stride: int) -> Axis:
@@ -118,7 +119,7 @@ def test_windows_of_a_side_that_divides_evenly():
 
 @pytest.mark.parametrize(("window", "stride"), [(0, 0), (3, 2), (4, 4), (6, 1), (7, 3), (99, 50)])
 def test_windows_change_nothing_for_a_segmenter_that_sees_single_pixels(window, stride):
-    images, names = torch.rand(6, 3, 5, 7), torch.eye(3)
+    images, names = torch.rand(6, 3, 5, 7), queries(torch.eye(3))
     scores = window_scores(Patches(), images, names, window, stride)
     # Up to 5 windows an axis share a pixel: 6 roundings each, of numbers below 1.
     assert torch.allclose(pixel_scores(scores, (5, 7)), images, rtol=0, atol=12 * EPSILON / 2)
@@ -126,7 +127,7 @@ def test_windows_change_nothing_for_a_segmenter_that_sees_single_pixels(window, 
 
 def test_overlapping_windows_are_averaged():
     images = torch.arange(5.0).expand(1, 3, 2, 5)
-    scores = window_scores(Corner(), images, torch.eye(2), window=3, stride=2)
+    scores = window_scores(Corner(), images, queries(torch.eye(2)), window=3, stride=2)
     assert pixel_scores(scores, (2, 5))[0, 0].tolist() == [[0, 0, 1, 2, 2]] * 2
 
 
@@ -173,7 +174,7 @@ def test_a_label_map_has_the_size_of_the_annotation(size):
 @pytest.mark.parametrize("sides", [(1, 1), (1, 300), (300, 1), (16, 2000)])
 def test_images_smaller_than_a_window_and_panoramas_have_scores_everywhere(sides):
     images = torch.rand(1, 3, *sides)
-    scores = window_scores(Patches(), images, torch.eye(3), window=64, stride=32)
+    scores = window_scores(Patches(), images, queries(torch.eye(3)), window=64, stride=32)
     doubt = rounding(scores.grids)
     assert torch.allclose(pixel_scores(scores, sides), images, rtol=0, atol=doubt)
     assert is_best(best_class(scores, sides, torch.arange(3))[1], images, doubt)
@@ -263,15 +264,15 @@ def test_a_class_that_is_not_allowed_stays_in_the_softmax_and_is_never_the_best(
 @pytest.mark.parametrize(("batch_size", "expected"), [(1, [1] * 12), (5, [5, 5, 2]), (32, [12])])
 def test_windows_of_all_images_enter_the_model_together(batch_size, expected):
     images, segmenter = torch.rand(2, 3, 24, 32), Patches(4)
-    scores = window_scores(segmenter, images, torch.eye(3), 16, 8, batch_size)
+    scores = window_scores(segmenter, images, queries(torch.eye(3)), 16, 8, batch_size=batch_size)
     assert segmenter.batches == expected
-    alone = [window_scores(segmenter, i[None], torch.eye(3), 16, 8).grids for i in images]
+    alone = [window_scores(segmenter, i[None], queries(torch.eye(3)), 16, 8).grids for i in images]
     assert torch.allclose(scores.grids, torch.cat(alone))
 
 
 def test_scores_of_half_precision_are_resized_in_single_precision():
     images = torch.rand(1, 3, 8, 8)
-    scores = window_scores(Patches(4, torch.bfloat16), images, torch.eye(3), 8, 4)
+    scores = window_scores(Patches(4, torch.bfloat16), images, queries(torch.eye(3)), 8, 4)
     best, _ = best_class(scores, (8, 8), torch.arange(3), logit_scale=1.0)
     assert scores.grids.dtype == best.dtype == torch.float32
 

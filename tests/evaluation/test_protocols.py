@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -6,8 +7,16 @@ from hypothesis import strategies as st
 
 from zeroseg.datasets.benchmarks import BENCHMARKS, SCENES, SCENES_OBJECTS, SPLITS, VOC20, VOC21
 from zeroseg.errors import InputError
-from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, changes, protocol_named
+from zeroseg.evaluation.protocols import (
+    PROTOCOLS,
+    Protocol,
+    ProtocolConfig,
+    changes,
+    protocol_named,
+)
 from zeroseg.evaluation.task import wording
+from zeroseg.evaluation.watching import Watch
+from zeroseg.records import from_json, to_json
 
 CONTEXT60, COCO_OBJECT = BENCHMARKS["context60"], BENCHMARKS["coco-object"]
 
@@ -132,3 +141,33 @@ def test_every_picture_gets_a_size_that_windows_and_patches_fit(size, window, mu
 def test_a_picture_has_no_size_without_a_short_side():
     with pytest.raises(InputError, match="short_side is 0"):
         Protocol(short_side=0).picture_size((5, 5), 1)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_name_selects_every_value_of_its_protocol(name):
+    for benchmark in BENCHMARKS.values():
+        assert ProtocolConfig(name=name).on(benchmark) == protocol_named(name, benchmark)
+    watch = Watch(shards="x", benchmark="voc21", every=1, protocol=ProtocolConfig(name=name))
+    read = from_json(Watch, json.loads(json.dumps(to_json(watch))), "config.json")
+    assert read.protocol.on(VOC21) == protocol_named(name, VOC21)
+
+
+def test_other_fields_change_the_protocol_that_was_selected_and_are_told():
+    chosen = ProtocolConfig(name="sclip", window=0, templates="bare").on(VOC21)
+    assert chosen == replace(protocol_named("sclip", VOC21), window=0, templates="bare")
+    assert changes(chosen, VOC21) == {"window": 0, "templates": "bare"}
+
+
+def test_a_threshold_is_stated_or_chosen_on_other_data_and_either_replaces_the_other():
+    stated = ProtocolConfig(name="honest", background_threshold=0.5).on(VOC21)
+    assert (stated.background_threshold, stated.threshold_from) == (0.5, "stated")
+    chosen = ProtocolConfig(name="sclip", threshold_from="held-out").on(VOC21)
+    assert (chosen.background_threshold, chosen.threshold_from) == (None, "held-out")
+    both = ProtocolConfig(threshold_from="held-out", background_threshold=0.5)
+    with pytest.raises(InputError, match="leave one of them out"):
+        both.on(VOC21)
+
+
+def test_an_unknown_name_is_an_error_naming_those_that_exist():
+    with pytest.raises(InputError, match=r"'fancy'.*zeroseg, groupvit, tcl"):
+        ProtocolConfig(name="fancy").on(VOC21)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.queries import queries
 from tests.support.scored_runs import content, without
 from zeroseg.datasets.benchmarks import Benchmark
-from zeroseg.datasets.vocabularies import Vocabulary
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.results import (
@@ -43,8 +43,7 @@ def result() -> Result:
     task = Task(
         benchmark=benchmark,
         protocol=Protocol(stride=112),
-        vocabulary=Vocabulary(CLASSES, (0, 1)),
-        class_embeddings=torch.eye(2),
+        queries=queries(torch.eye(2), names=CLASSES),
         threshold=None,
     )
     tally = concatenate([image("a", (4, 6), 3), image("b", (0, 0), 0)])

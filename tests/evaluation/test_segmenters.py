@@ -5,9 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.queries import queries
 from zeroseg.data.views import cell_views, grid_edges
+from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
-from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.segmenters import (
     METHODS,
     DenseCLIP,
@@ -18,9 +19,12 @@ from zeroseg.evaluation.segmenters import (
 )
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.prompts import SIMPLE
+from zeroseg.models.segmenter import Segmenter, ShowsSegments
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 
 SIZES = [(48, 48), (50, 71), (112, 80)]
+SMALL = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 1, "num_heads": 2}
+SMALL |= {"embed_dim": 6, "decoder_depth": 0}
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 
 
@@ -30,49 +34,60 @@ def clip() -> CLIP:
 
 
 @pytest.fixture(scope="module")
-def classes(clip) -> torch.Tensor:
-    return clip.class_embeddings(("red ball", "grass", "sky"), SIMPLE)
+def asked(clip) -> Queries:
+    return queries(clip.class_embeddings(("red ball", "grass", "sky"), SIMPLE))
 
 
 def images(size: tuple[int, int], count: int = 2) -> torch.Tensor:
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-def crops(clip, grid, logit_scale=100.0):
-    return DenseCLIP(clip, "maskclip", logit_scale, grid=grid)
+def crops(clip, grid):
+    return DenseCLIP(clip, "maskclip", grid=grid)
 
 
 @EVERY_METHOD
-def test_scores_are_probabilities_or_else_their_cosines(clip, classes, method):
-    segmenter, cosines = (clip_segmenter(clip, method, scale) for scale in (7.0, None))
+def test_every_method_is_a_segmenter_that_answers_cosines(clip, asked, method):
+    segmenter = clip_segmenter(clip, method)
     assert isinstance(segmenter, Segmenter)
-    size = (9 * segmenter.multiple, 5 * segmenter.multiple)
-    found = segmenter.predict(images(size), classes)
-    assert torch.allclose(found.sum(1), torch.ones_like(found[:, 0]), atol=1e-5)
-    expected = (7 * cosines.predict(images(size), classes)).softmax(dim=1)
-    assert torch.allclose(found, expected, atol=1e-5)
+    assert not isinstance(segmenter, ShowsSegments)
+    found = segmenter.predict(images((9 * segmenter.multiple, 5 * segmenter.multiple)), asked)
+    assert found.shape[:2] == (2, 3)
+    assert found.abs().max() <= 1 + 1e-5  # of a convolution's sums in float32
 
 
 @pytest.mark.parametrize("readout", ["segments", "patches", "combined"])
 def test_a_student_answers_in_patches_or_pixels(readout):
-    sizes = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 1, "num_heads": 2}
-    model = ZeroSeg(ZeroSegConfig(**sizes, embed_dim=6, decoder_depth=0, patch_embeddings=True))
-    segmenter, classes = Student(model, readout), torch.eye(6)[:4]
+    model = ZeroSeg(ZeroSegConfig(**SMALL, patch_embeddings=True))
+    segmenter, asked = Student(model, readout), queries(torch.eye(6)[:4])
     assert isinstance(segmenter, Segmenter)
     assert segmenter.multiple == 8
-    found = segmenter.predict(images((24, 40)), classes)
+    found = segmenter.predict(images((24, 40)), asked)
     assert found.shape == (2, 4, *((24, 40) if readout == "segments" else (3, 5)))
-    assert torch.equal(found, model.predict(images((24, 40)), classes, readout))
+    assert torch.equal(found, model.predict(images((24, 40)), asked.embeddings, readout))
+
+
+def test_a_student_shows_the_segment_that_owns_each_pixel_most():
+    model = ZeroSeg(ZeroSegConfig(**SMALL))
+    assert isinstance(Student(model, "segments"), ShowsSegments)
+    owners = model.segment(images((24, 40))).assignment.argmax(1).unflatten(1, (3, 5))
+    assert torch.equal(Student(model, "segments").segments(images((24, 40)), (3, 5)), owners)
+
+
+def test_a_readout_that_needs_patch_embeddings_is_refused_where_there_are_none():
+    model = ZeroSeg(ZeroSegConfig(**SMALL))
+    with pytest.raises(InputError, match="'combined' needs a student with patch_embeddings"):
+        Student(model, "combined")
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("grid", [2, 3])
-def test_every_grid_cell_has_the_probabilities_of_its_own_view(clip, classes, grid, size):
+def test_every_grid_cell_has_the_cosines_of_its_own_view(clip, asked, grid, size):
     picture = images(size, 1)
-    found = GridCells(clip, grid).predict(picture, classes)[0]
+    found = GridCells(clip, grid).predict(picture, asked)[0]
     assert found.shape == (3, *size)
     views = clip.encode_image(cell_views(picture, (grid,), clip.image_size)[0])
-    expected = (100 * views @ classes.T).softmax(-1)
+    expected = views @ asked.embeddings.T
     rows, columns = (list(itertools.pairwise(grid_edges(side, grid))) for side in size)
     for (y, x), answer in zip(itertools.product(rows, columns), expected, strict=True):
         cell = found[:, slice(*y), slice(*x)]
@@ -80,53 +95,47 @@ def test_every_grid_cell_has_the_probabilities_of_its_own_view(clip, classes, gr
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_label_of_the_whole_image_is_one_score_a_class(clip, classes, size):
-    found = clip_segmenter(clip, "whole", None).predict(images(size), classes)
+def test_the_label_of_the_whole_image_is_one_score_a_class(clip, asked, size):
+    found = clip_segmenter(clip, "whole").predict(images(size), asked)
     views = clip.encode_image(cell_views(images(size), (1,), clip.image_size)[:, 0])
     assert found.shape == (2, 3, 1, 1)
-    assert torch.allclose(found[..., 0, 0], views @ classes.T, atol=1e-5)
+    assert torch.allclose(found[..., 0, 0], views @ asked.embeddings.T, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["raw", "sclip"])
-def test_dense_scores_are_cosines_of_patches_with_classes(clip, classes, method):
+def test_dense_scores_are_cosines_of_patches_with_classes(clip, asked, method):
     picture = images((48, 64))
     features = clip.dense(picture, method)
-    found = DenseCLIP(clip, method, None).predict(picture, classes)
+    found = DenseCLIP(clip, method).predict(picture, asked)
     assert found.shape == (2, 3, 6, 8)
-    assert torch.allclose(found[1, 2, 5, 0], features[1, :, 5, 0] @ classes[2], atol=1e-5)
+    assert torch.allclose(found[1, 2, 5, 0], features[1, :, 5, 0] @ asked.embeddings[2], atol=1e-5)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("grid", [1, 2, 3])
-def test_crops_lie_side_by_side_at_the_resolution_of_their_own_input(clip, classes, grid, size):
-    found = crops(clip, grid, None).predict(images(size), classes)
+def test_crops_lie_side_by_side_at_the_resolution_of_their_own_input(clip, asked, grid, size):
+    found = crops(clip, grid).predict(images(size), asked)
     assert crops(clip, grid).multiple == 1
     assert found.shape == (2, 3, 6 * grid, 6 * grid)
     views = cell_views(images(size), (grid,), clip.image_size)
     for number, (i, j) in enumerate(itertools.product(range(grid), repeat=2)):
-        expected = DenseCLIP(clip, "maskclip", None).predict(views[:, number], classes)
+        expected = DenseCLIP(clip, "maskclip").predict(views[:, number], asked)
         part = found[..., 6 * i : 6 * i + 6, 6 * j : 6 * j + 6]
         assert torch.allclose(part, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("build", [GridCells, crops, lambda clip, _: DenseCLIP(clip, "naclip")])
-def test_an_image_is_segmented_alike_alone_and_in_a_batch(clip, classes, build):
+def test_an_image_is_segmented_alike_alone_and_in_a_batch(clip, asked, build):
     pair, segmenter = images((48, 64)), build(clip, 2)
-    alone = torch.cat([segmenter.predict(image[None], classes) for image in pair])
-    assert torch.allclose(segmenter.predict(pair, classes), alone, atol=1e-4)
+    alone = torch.cat([segmenter.predict(image[None], asked) for image in pair])
+    assert torch.allclose(segmenter.predict(pair, asked), alone, atol=1e-4)
 
 
 @EVERY_METHOD
-def test_the_order_of_the_classes_does_not_matter(clip, classes, method):
-    picture, order, segmenter = images((48, 64), 1), [2, 0, 1], clip_segmenter(clip, method, 50.0)
-    turned = segmenter.predict(picture, classes[order])
-    assert torch.allclose(turned, segmenter.predict(picture, classes)[:, order], atol=1e-5)
-
-
-@EVERY_METHOD
-def test_a_scale_of_zero_makes_every_class_equally_likely(clip, classes, method):
-    found = clip_segmenter(clip, method, 0.0).predict(images((48, 48), 1), classes)
-    assert torch.allclose(found, torch.full_like(found, 1 / 3))
+def test_the_order_of_the_classes_does_not_matter(clip, asked, method):
+    picture, order, segmenter = images((48, 64), 1), [2, 0, 1], clip_segmenter(clip, method)
+    turned = segmenter.predict(picture, queries(asked.embeddings[order]))
+    assert torch.allclose(turned, segmenter.predict(picture, asked)[:, order], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -108,28 +108,17 @@ def test_hard_assignment_lets_gradients_through():
 
 
 @READOUTS
-def test_predictions_are_probabilities_at_every_pixel_or_patch(readout):
-    probabilities = student().eval().predict(pictures(2, 24, 40), classes(), readout)
-    size = (24, 40) if readout == "segments" else (3, 5)
-    assert probabilities.shape == (2, 5, *size)
-    assert probabilities.min() >= 0
-    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2, *size))
-
-
-@READOUTS
-def test_without_a_scale_predictions_are_the_cosines_behind_the_probabilities(readout):
-    model = student()
-    cosines = model.predict(pictures(), classes(), readout, logit_scale=None)
-    assert cosines.abs().max() <= 1 + 1e-6
-    probabilities = model.predict(pictures(), classes(), readout, logit_scale=30.0)
-    torch.testing.assert_close(probabilities, (30 * cosines).softmax(dim=1))
+def test_predictions_are_cosines_at_every_pixel_or_patch(readout):
+    cosines = student().eval().predict(pictures(2, 24, 40), classes(), readout)
+    assert cosines.shape == (2, 5, *((24, 40) if readout == "segments" else (3, 5)))
+    assert cosines.abs().max() <= 1 + 1e-6  # a few roundings of float32
 
 
 def test_a_patch_scores_its_cosine_with_each_class():
     model, images = student(), pictures(2, 24, 40)
     patches = F.normalize(model.segment(images).patches, dim=-1).unflatten(1, (3, 5))
     expected = torch.einsum("bhwe,ce->bchw", patches, classes())
-    torch.testing.assert_close(model.predict(images, classes(), "patches", None), expected)
+    torch.testing.assert_close(model.predict(images, classes(), "patches"), expected)
 
 
 def test_a_pixel_scores_as_the_segment_that_owns_it_most():
@@ -138,7 +127,7 @@ def test_a_pixel_scores_as_the_segment_that_owns_it_most():
     owners = output.assignment.unflatten(2, (3, 5))
     owners = F.interpolate(owners, (24, 40), mode="bilinear").argmax(dim=1)
     cosines = F.normalize(output.segments, dim=-1) @ classes().T
-    found = model.predict(images, classes(), "segments", None)
+    found = model.predict(images, classes(), "segments")
     for image, y, x in ((0, 0, 0), (0, 23, 39), (1, 11, 20), (1, 5, 33)):
         expected = cosines[image, owners[image, y, x]]
         torch.testing.assert_close(found[image, :, y, x], expected)
@@ -155,8 +144,8 @@ def test_predictions_are_the_same_each_time_and_in_either_mode(readout):
 @READOUTS
 def test_permuted_classes_give_permuted_predictions(readout):
     model, order = student(), torch.tensor([3, 0, 4, 1, 2])
-    straight = model.predict(pictures(), classes(), readout, logit_scale=10.0)
-    permuted = model.predict(pictures(), classes()[order], readout, logit_scale=10.0)
+    straight = model.predict(pictures(), classes(), readout)
+    permuted = model.predict(pictures(), classes()[order], readout)
     torch.testing.assert_close(permuted, straight[:, order])
 
 
@@ -166,12 +155,6 @@ def test_images_of_a_batch_do_not_see_each_other(readout):
     together = model.predict(images, classes(), readout)
     alone = torch.cat([model.predict(image[None], classes(), readout) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
-
-
-@READOUTS
-def test_a_class_scale_of_zero_says_nothing(readout):
-    flat = student().predict(pictures(), classes(), readout, logit_scale=0.0)
-    torch.testing.assert_close(flat, torch.full_like(flat, 1 / 5))
 
 
 def test_combined_readout_with_all_weight_on_patches_is_the_patches_readout():

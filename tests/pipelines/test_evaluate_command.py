@@ -5,21 +5,30 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
 
 from pipelines import cli
-from pipelines.scoring.counting import counted
+from pipelines.scoring.models import clip_name
+from pipelines.scoring.parts import tally_by_parts
 from shards import scenes
 from shards.build import Limits, build
 from tests.support.jobs import Job, done, program
 from zeroseg.datasets.benchmarks import SCENES
+from zeroseg.evaluation.labelled import open_labelled_set
 from zeroseg.evaluation.protocols import protocol_named
 from zeroseg.evaluation.segmenters import GridCells
 from zeroseg.evaluation.tally import from_bytes
-from zeroseg.evaluation.task import task_for
-from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.methods.distillation import Distillation
+from zeroseg.methods.saved import ModelDescription, save
+from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
+from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
+from zeroseg.store import reader
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.store.shard_set import open_set
+from zeroseg.store.tar_index import read_index
+from zeroseg.training.objectives import ZeroSegPaper
+from zeroseg.training.teacher import OnlineTeacher
 
 CELLS = "clip:zeroseg-scenes::cells2"
 RESULT = "results/scenes-scenes-zeroseg-scenes-cells2.json"
@@ -78,17 +87,17 @@ def test_any_number_of_processes_and_any_batch_size_give_the_same_result(
     args = arguments(shards, tmp_path, "--batch-size", str(batch))
     done(program, "pipelines.evaluate", args, ranks=processes)
     assert result(tmp_path) == whole
-    assert not list(tmp_path.glob("results/.counting*"))
+    assert not list(tmp_path.glob("results/.parts*"))
 
 
 def test_an_evaluation_that_is_killed_goes_on_with_what_is_not_counted(shards, whole, tmp_path):
     job = Job(program, "pipelines.evaluate", arguments(shards, tmp_path))
-    while not (parts := list(tmp_path.glob("results/.counting*/*.npz"))) and job.running:
+    while not (parts := list(tmp_path.glob("results/.parts*/*/*.npz"))) and job.running:
         time.sleep(0.02)
     job.kill()
     assert parts, "it was over before it could be killed"
     assert not (tmp_path / RESULT).exists()
-    first = sorted(tmp_path.glob("results/.counting*/*.npz"))[0]
+    first = sorted(tmp_path.glob("results/.parts*/*/*.npz"))[0]
     found = from_bytes(first.read_bytes())
     keys = ("counted before", *found.keys[1:])
     first.write_bytes(dataclasses.replace(found, keys=keys).to_bytes())
@@ -102,27 +111,29 @@ def test_an_evaluation_that_is_killed_goes_on_with_what_is_not_counted(shards, w
 
 @pytest.fixture(scope="module")
 def asked(shards) -> dict:
-    """What `counted` needs to know, but for an accelerator."""
+    """What `tally_by_parts` needs to know, but for an accelerator."""
     clip = CLIP(CLIPConfig(architecture="zeroseg-scenes", weights=""))
+    protocol = protocol_named("scenes", SCENES)
+    images = open_labelled_set(f"{shards}/test", SCENES, protocol, ShardCache())
     return {
-        "segmenter": GridCells(clip, 2, None),
-        "shards": open_set(f"{shards}/test", ShardCache()),
-        "task": task_for(clip, SCENES, protocol_named("scenes", SCENES)),
+        "segmenter": GridCells(clip, 2),
+        "images": images,
+        "task": images.task(clip),
         "batch_size": 16,
-        "images": 40,
+        "limit": 40,
     }
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn"])
 def test_a_part_that_is_torn_is_counted_again(asked, tmp_path, damage):
     accelerator = Accelerator(cpu=True)
-    tally = counted(tmp_path, accelerator=accelerator, **asked)
+    tally = tally_by_parts(tmp_path, accelerator=accelerator, **asked)
     assert len(tally.keys) == 40
     parts = sorted(tmp_path.glob("*.npz"))
     assert [len(from_bytes(p.read_bytes()).keys) for p in parts] == [32, 8]
     whole = parts[1].read_bytes()
     parts[1].write_bytes(damage)
-    again = counted(tmp_path, accelerator=accelerator, **asked)
+    again = tally_by_parts(tmp_path, accelerator=accelerator, **asked)
     assert again.to_bytes() == tally.to_bytes()
     assert parts[1].read_bytes() == whole
 
@@ -145,6 +156,89 @@ def test_a_sample_that_cannot_be_read_is_named_and_the_others_are_scored(shards,
     assert first.name in skipped
     assert whole["images"][0]["key"] in skipped
     assert damaged["images"] == whole["images"][1:]
+
+
+def test_a_shards_index_is_read_once_for_all_parts(asked, shards, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(reader, "read_index", lambda path: opened.append(path) or read_index(path))
+    images = open_labelled_set(
+        f"{shards}/test", SCENES, protocol_named("scenes", SCENES), ShardCache()
+    )
+    options = asked | {"images": images, "batch_size": 2, "limit": None}
+    tally_by_parts(tmp_path, accelerator=Accelerator(cpu=True), **options)
+    assert len([*tmp_path.glob("*.npz")]) == 18
+    assert opened == [Path(url) for url in images.shards.urls]
+
+
+def copied(shards: Path, folder: Path, name: str) -> str:
+    """A CLIP like the embedded one, in a folder of its own, with other weights."""
+    place = folder / name
+    shutil.copytree(EMBEDDED["zeroseg-scenes"], place)
+    file = place / "open_clip_model.safetensors"
+    weights = load_file(file)
+    first = next(name for name in weights if name.startswith("visual.") and weights[name].ndim > 1)
+    save_file(weights | {first: 1.01 * weights[first]}, file)
+    return f"clip:local-dir:{place}::cells2"
+
+
+def test_two_clips_have_rows_and_files_of_their_own(shards, tmp_path):
+    for model in (CELLS, copied(shards, tmp_path, "other")):
+        cli.main(["evaluate", *arguments(shards, tmp_path, "--limit", "4", model=model)])
+    found = [json.loads(file.read_text()) for file in tmp_path.glob("results/*.json")]
+    assert (
+        len({row["name"] for row in found}) == len({row["model"]["sha256"] for row in found}) == 2
+    )
+
+
+@pytest.mark.parametrize("weights", ["openai", "laion2b_s34b_b88k"])
+def test_the_row_of_a_clip_names_its_weights(weights):
+    config = CLIPConfig(architecture="ViT-B-16", weights=weights)
+    assert clip_name(config, "sclip", "ab" * 32) == f"ViT-B-16 {weights} sclip"
+
+
+def test_files_of_weights_of_one_name_have_rows_of_their_own(tmp_path):
+    (tmp_path / "w.pt").touch()
+    config = CLIPConfig(architecture="ViT-B-16", weights=str(tmp_path / "w.pt"))
+    names = {clip_name(config, "sclip", digest * 32) for digest in ("ab", "cd")}
+    assert names == {"ViT-B-16 w.pt ababab sclip", "ViT-B-16 w.pt cdcdcd sclip"}
+
+
+def a_student(run: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    sizes = {"image_size": 16, "patch_size": 8, "width": 8, "depth": 1, "num_heads": 2}
+    config = ZeroSegConfig(**sizes, embed_dim=64, decoder_depth=0)
+    clip = CLIPConfig(architecture="zeroseg-scenes", weights="")
+    method = Distillation(student=config, teacher=OnlineTeacher(clip=clip), losses=ZeroSegPaper())
+    description = ModelDescription(method=method, text=clip)
+    save(run / "model", description, ZeroSeg(config).state_dict())
+    return str(run)
+
+
+def test_two_students_may_share_an_output_and_none_replaces_another(shards, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    def score(run: Path, seed: int) -> None:
+        more = ("--limit", "4")
+        cli.main(["evaluate", *arguments(shards, out, *more, model=a_student(run, seed))])
+
+    score(tmp_path / "a", 1)
+    score(tmp_path / "b", 2)
+    names = {result(out, f"results/{f.name}")["name"] for f in out.glob("results/*.json")}
+    assert names == {f"student segments of {run}, first 4" for run in "ab"}
+    before = {f: f.read_bytes() for f in out.glob("results/*")}
+    with pytest.raises(SystemExit):
+        score(tmp_path / "elsewhere/a", 3)
+    assert "is the result of another model" in capsys.readouterr().err
+    assert {f: f.read_bytes() for f in out.glob("results/*")} == before
+    score(tmp_path / "a", 4)  # trained on: the same model
+    assert len(set(out.glob("results/*"))) == len(before)
+
+
+def test_the_cache_of_remote_shards_is_the_users(shards, tmp_path):
+    remote = (shards / "test").as_uri()
+    args = arguments(shards, tmp_path / "out", "--limit", "2")
+    cli.main(["evaluate", *args, "--shards", remote, "--cache.folder", str(tmp_path / "cache")])
+    assert list((tmp_path / "cache").glob("*.tar"))
 
 
 def test_a_threshold_is_chosen_on_held_out_data_and_the_curve_shows_it(shards, tmp_path):

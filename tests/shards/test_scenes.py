@@ -15,6 +15,7 @@ from shards.drawing import draw_object, stuff_texture
 from shards.scenes import OBJECTS, SEEN_OBJECTS, SIZE, STUFF, TEST, TRAIN, VALIDATION, Split
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.datasets.benchmarks import SCENES
+from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
 
@@ -126,7 +127,7 @@ def test_a_caption_names_an_object_before_the_stuff_around_it():
 
 def test_written_scenes_are_read_back_by_the_evaluation(tmp_path):
     build(scenes.Scenes("val", 2).source(), str(tmp_path), Limits(workers=0))
-    shards = open_set(str(tmp_path), ShardCache())
-    (batch,) = evaluation_batches(shards, lambda size: size, batch_size=2)
+    reader = ShardReader(open_set(str(tmp_path), ShardCache()), ShardCache())
+    (batch,) = evaluation_batches(reader, lambda size: size, batch_size=2)
     assert batch.keys == ("val-000000", "val-000001")
     assert int(batch.labels.max()) < len(SCENES.classes)

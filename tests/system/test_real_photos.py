@@ -1,6 +1,5 @@
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,16 @@ from zeroseg import (
     Protocol,
     ViewComposition,
     evaluate,
-    task_for,
 )
 from zeroseg.data.crops import Crops
-from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.data.stream import TrainingStream
 from zeroseg.data.transforms import UnlabelledCrops
 from zeroseg.datasets.benchmarks import COCO_THINGS, IGNORE
 from zeroseg.evaluation.evaluate import label_maps
+from zeroseg.evaluation.labelled import open_labelled_set
 from zeroseg.evaluation.segmenters import clip_segmenter
 from zeroseg.methods.saved import load
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.store.shard_set import open_set
 from zeroseg.training.distillation import DistillationObjective
 from zeroseg.training.teacher import Teacher, ViewEncoder
 
@@ -107,12 +104,11 @@ def test_scores_on_real_masks_are_those_of_an_independent_computation(shards):
     """One label for the whole photo, against torchmetrics on the same label maps."""
     torch.manual_seed(0)
     clip = CLIP(real_photos.config.method.teacher.clip)
-    opened = open_set(f"{shards}/val", ShardCache())
-    benchmark = COCO_THINGS.on(opened.classes)
-    task = task_for(clip, benchmark, Protocol(short_side=160, window=0, templates="bare"))
-    resize = partial(task.protocol.picture_size, multiple=1)
-    batches = list(evaluation_batches(opened, resize, batch_size=16))
-    segmenter = clip_segmenter(clip, "whole", 100.0)
+    protocol = Protocol(short_side=160, window=0, templates="bare")
+    images = open_labelled_set(f"{shards}/val", COCO_THINGS, protocol, ShardCache())
+    benchmark, task = images.benchmark, images.task(clip)
+    batches = list(images.batches(1, batch_size=16))
+    segmenter = clip_segmenter(clip, "whole")
     scores = evaluate(segmenter, batches, task, Accelerator(cpu=True))
     independent = MulticlassJaccardIndex(80, average="none", ignore_index=IGNORE)
     for batch in batches:

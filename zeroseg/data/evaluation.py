@@ -1,7 +1,7 @@
 """Labelled images, each once, in the order of their shards."""
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -11,15 +11,18 @@ from zeroseg.data.batch import Batch
 from zeroseg.data.images import decode_labels, resized
 from zeroseg.data.samples import LABELS, image_of, load_batch
 from zeroseg.store.reader import RawSample, ShardReader
-from zeroseg.store.shard_cache import ShardCache
-from zeroseg.store.shard_set import ShardSet
 
 Resize = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's (height, width) to those it is scored at."""
 
 
 def evaluation_sample(sample: RawSample, resize: Resize) -> dict[str, Tensor]:
-    """The image at the size it is scored at, and the label map as it is."""
+    """The image at the size it is scored at, and the label map as it is.
+
+    Raises ValueError when it has no label map or one of another size.
+    """
+    if LABELS not in sample.members:
+        raise ValueError(f"no label map ({LABELS}) among its members {sorted(sample.members)}")
     image, labels = image_of(sample), decode_labels(sample.members[LABELS])
     if image.shape[1:] != labels.shape:
         raise ValueError(
@@ -33,34 +36,28 @@ def evaluation_sample(sample: RawSample, resize: Resize) -> dict[str, Tensor]:
 
 
 def evaluation_batches(
-    shards: ShardSet, resize: Resize, *, batch_size: int, samples: range | None = None
+    reader: ShardReader, resize: Resize, *, batch_size: int, samples: range | None = None
 ) -> Iterator[Batch]:
     """Every labelled image once, or those of consecutive numbers; neighbours of one size share a
     batch. Samples that cannot be had are named in `lost`."""
-    reader = ShardReader(shards, ShardCache())
     decode = partial(evaluation_sample, resize=resize)
-    everything = ((s, n) for s, count in enumerate(shards.counts) for n in range(count))
-    chosen = range(shards.samples) if samples is None else samples
+    everything = ((s, n) for s, count in enumerate(reader.shards.counts) for n in range(count))
+    chosen = range(reader.shards.samples) if samples is None else samples
     mine = itertools.islice(everything, chosen.start, chosen.stop)
     singles = (load_batch(reader, [sample], decode) for sample in mine)
     for _, same in itertools.groupby(singles, key=_kind):
         while group := list(itertools.islice(same, batch_size)):
             yield _concatenate(group)
-    reader.close()
 
 
-def positions(shards: ShardSet, keys: Collection[str]) -> dict[str, int]:
-    """Numbers of samples in the set, by key."""
-    reader, wanted = ShardReader(shards, ShardCache()), set(keys)
-    everything = ((s, n) for s, count in enumerate(shards.counts) for n in range(count))
-    found = {}
-    for number, place in enumerate(everything):
-        if len(found) == len(wanted):
-            break
-        if (key := reader.key(*place)) in wanted:
-            found[key] = number
-    reader.close()
-    return found
+def sample_number(reader: ShardReader, key: str) -> int:
+    """Number of a sample in its set, the first of that key. Raises KeyError when there is none."""
+    first = 0
+    for shard, count in enumerate(reader.shards.counts):
+        if (number := reader.number(shard, key)) is not None:
+            return first + number
+        first += count
+    raise KeyError(key)
 
 
 def share(count: int, rank: int, world_size: int) -> range:

@@ -14,7 +14,6 @@ from torch import Tensor
 from zeroseg.data.batch import Batch
 from zeroseg.evaluation.inference import (
     Axis,
-    Segmenter,
     WindowScores,
     best_class,
     pixel_scores,
@@ -27,6 +26,7 @@ from zeroseg.evaluation.refinement import pamr
 from zeroseg.evaluation.scores import Scores, scores_of
 from zeroseg.evaluation.tally import Tally, concatenate, empty
 from zeroseg.evaluation.task import Task
+from zeroseg.models.segmenter import Segmenter
 
 Sizes = tuple[int, int]
 
@@ -40,20 +40,26 @@ def best_classes(
 ) -> tuple[
     Float[Tensor, "batch label_height label_width"], Int[Tensor, "batch label_height label_width"]
 ]:
-    """Highest probability at each pixel of the annotation, and the benchmark's class that has it.
+    """Highest score at each pixel of the annotation, and the benchmark's class that has it.
 
     Before any background threshold; where the protocol has an area threshold, after that.
     """
-    protocol = task.protocol
+    protocol, queries = task.protocol, task.queries
+    scales = {protocol.softmax: protocol.logit_scale}
     scores = window_scores(
-        segmenter, images, task.class_embeddings, protocol.window, protocol.stride
+        segmenter,
+        images,
+        queries,
+        protocol.window,
+        protocol.stride,
+        logit_scale=scales.get("model"),
     )
     if protocol.pamr:
         picture = F.interpolate(images, size, mode="bilinear")
         whole = (Axis(side, side, (0,)) for side in size)
         scores = WindowScores(pamr(picture, pixel_scores(scores, size), protocol.pamr), *whole)
-    scale = protocol.logit_scale if protocol.softmax == "pixels" else None
-    best, index = best_class(scores, size, task.owners, logit_scale=scale)
+    scale = scales.get("pixels")
+    best, index = best_class(scores, size, queries.owners, logit_scale=scale)
     if not protocol.area_threshold:
         return best, index
     classes = len(task.benchmark.classes)
@@ -63,7 +69,7 @@ def best_classes(
     allowed = area > protocol.area_threshold * area.sum(dim=1, keepdim=True)
     if task.benchmark.background:
         allowed[:, 0] = True
-    return best_class(scores, size, task.owners, logit_scale=scale, allowed=allowed)
+    return best_class(scores, size, queries.owners, logit_scale=scale, allowed=allowed)
 
 
 def label_maps(
@@ -74,7 +80,7 @@ def label_maps(
     return with_background(best, index, task.threshold, task.protocol.threshold_rule)
 
 
-def tallied(
+def tally_batches(
     segmenter: Segmenter,
     batches: Iterable[Batch],
     task: Task,
@@ -89,7 +95,7 @@ def tallied(
     return concatenate([empty(len(task.benchmark.classes), steps), *parts])
 
 
-def gathered(tally: Tally, accelerator: Accelerator) -> Tally:
+def gather_tally(tally: Tally, accelerator: Accelerator) -> Tally:
     """The images of all processes, in the order of their ranks; every process gets the same."""
     return concatenate(gather_object([tally]))
 
@@ -101,7 +107,7 @@ def evaluate(
 
     Raises InputError when no process has a labelled image, or a label is none of the benchmark's.
     """
-    tally = gathered(tallied(segmenter, batches, task, accelerator.device), accelerator)
+    tally = gather_tally(tally_batches(segmenter, batches, task, accelerator.device), accelerator)
     return scores_of(tally, task)
 
 
@@ -115,7 +121,7 @@ def _batch_tally(
     labels = task.benchmark.mapped(batch.labels, batch.keys)
     best, index = best_classes(segmenter, batch.pixels, task, (labels.shape[1], labels.shape[2]))
     reached = thresholds_reached(best, best.new_tensor(steps), task.protocol.threshold_rule)
-    counted = [
+    counts = [
         threshold_counts(*maps, classes).cpu().numpy()
         for maps in zip(index, labels, reached, strict=True)
     ]
@@ -127,7 +133,7 @@ def _batch_tally(
     return dataclasses.replace(
         tally,
         keys=batch.keys,
-        image=np.repeat(np.arange(len(counted)), [len(entries) for entries in counted]),
-        counts=np.concatenate(counted),
+        image=np.repeat(np.arange(len(counts)), [len(entries) for entries in counts]),
+        counts=np.concatenate(counts),
         boundary=boundaries,
     )

@@ -2,15 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.evaluation.evaluate import label_maps
-from zeroseg.evaluation.inference import Segmenter
 from zeroseg.evaluation.pictures import (
     Picture,
     coloured,
@@ -19,8 +15,8 @@ from zeroseg.evaluation.pictures import (
     side_by_side,
     with_legend,
 )
-from zeroseg.evaluation.segmenters import Student
 from zeroseg.evaluation.task import Task
+from zeroseg.models.segmenter import Segmenter, ShowsSegments
 
 STRENGTH = 0.7
 """Of colours over the image."""
@@ -29,10 +25,10 @@ STRENGTH = 0.7
 def examples(
     segmenter: Segmenter, batches: Iterable[Batch], task: Task
 ) -> Iterator[tuple[str, Picture]]:
-    """Of every image its key and a row: image, truth, prediction over it, and the segments of a
-    student over it."""
+    """Of every image its key and a row: image, truth, prediction over it, and the segments over it
+    of a segmenter that shows them."""
     for batch in batches:
-        batch = batch.to(task.class_embeddings.device)
+        batch = batch.to(task.queries.embeddings.device)
         for i, key in enumerate(batch.keys):
             image, labels = batch.pixels[i : i + 1], batch.labels
             assert labels is not None
@@ -41,19 +37,8 @@ def examples(
             prediction = label_maps(segmenter, image, task, shape)[0]
             photo = pixels(F.interpolate(image, shape, mode="bilinear")[0])
             shown = [photo, coloured(truth), overlay(photo, prediction, STRENGTH)]
-            if isinstance(segmenter, Student):
-                shown.append(overlay(photo, segments(segmenter, image, shape), STRENGTH))
+            if isinstance(segmenter, ShowsSegments):
+                shown.append(overlay(photo, segmenter.segments(image, shape)[0], STRENGTH))
             present = sorted({*truth.unique().tolist(), *prediction.unique().tolist()} - {IGNORE})
             legend = {c: task.benchmark.classes[c] for c in present}
             yield key, with_legend(side_by_side(shown), legend)
-
-
-@torch.no_grad()
-def segments(
-    student: Student, image: Float[Tensor, "1 3 height width"], size: tuple[int, int]
-) -> Int[Tensor, "label_height label_width"]:
-    """The segment that owns each pixel most."""
-    assignment = student.model.segment(image).assignment
-    rows = image.shape[2] // student.model.config.patch_size
-    maps = assignment.unflatten(2, (rows, -1))
-    return F.interpolate(maps, size, mode="bilinear").argmax(dim=1)[0]

@@ -1,4 +1,4 @@
-"""From a segmenter's scores to a label map: windows, sizes, background.
+"""From a segmenter's scores to a label map: windows, softmax, sizes, background.
 
 A segmenter scores a grid, coarser than the pixels. Bringing the grids of all windows to their pixels, averaging
 where windows overlap and resizing to the annotation are linear, along rows and columns apart. So
@@ -7,7 +7,7 @@ they are one matrix an axis (ours), and no map of all classes at pixels is ever 
 
 from collections.abc import Iterator
 from functools import lru_cache, reduce
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,33 +15,15 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from zeroseg.datasets.queries import Queries
+from zeroseg.models.segmenter import Segmenter
+
 ThresholdRule = Literal["constant", "groupvit"]
 
 TILE = {"cpu": (16, 2**18), "cuda": (64, 2**24)}
 """Rows of pixels, and how many scores at pixels are held: what fits a cache, or fills a GPU."""
 CELLS = 128
 """Columns of the grids that a tile is made of, at most; of many, few add to any one pixel."""
-
-
-@runtime_checkable
-class Segmenter(Protocol):
-    """Whatever can be evaluated: scores of queries on a grid over the image."""
-
-    @property
-    def multiple(self) -> int:
-        """Sides of images and windows are multiples of this; 1 welcomes any."""
-        ...
-
-    def predict(
-        self,
-        images: Float[Tensor, "batch 3 height width"],
-        class_embeddings: Float[Tensor, "query embed"],
-    ) -> Float[Tensor, "batch query rows columns"]:
-        """Scores at the segmenter's own resolution, its patches say; linear in between.
-
-        Images are in [0, 1]; there is one class embedding a query, of unit norm.
-        """
-        ...
 
 
 class Axis(NamedTuple):
@@ -73,12 +55,18 @@ def window_starts(size: int, window: int, stride: int) -> tuple[int, ...]:
 def window_scores(
     segmenter: Segmenter,
     images: Float[Tensor, "batch 3 height width"],
-    class_embeddings: Float[Tensor, "query embed"],
+    queries: Queries,
     window: int,
     stride: int,
+    *,
+    logit_scale: float | None = None,
     batch_size: int = 32,
 ) -> WindowScores:
-    """Score every window, so many of them at once; `window` 0 takes the whole image."""
+    """Score every window, so many of them at once; `window` 0 takes the whole image.
+
+    With a `logit_scale` a score is the probability of a softmax over all queries, taken at the
+    segmenter's own resolution.
+    """
     down, across = (
         Axis(side, min(window or side, side), window_starts(side, window or side, stride))
         for side in images.shape[2:]
@@ -92,9 +80,12 @@ def window_scores(
         dim=1,
     )
     parts = windows.flatten(0, 1).split(batch_size)
-    scores = torch.cat([segmenter.predict(part, class_embeddings) for part in parts])
+    scores = torch.cat([segmenter.predict(part, queries) for part in parts])
     if scores.dtype != torch.float64:
         scores = scores.float()
+    if logit_scale is not None:
+        # A query beside the next, as segmenters make them: no copy, and no strided softmax.
+        scores = (logit_scale * scores.movedim(1, 3)).softmax(dim=3).movedim(3, 1)
     grids = rearrange(
         scores,
         "(b i j) q h w -> b q (i h) (j w)",
@@ -113,6 +104,11 @@ def best_class(
     allowed: Bool[Tensor, "batch class"] | None = None,
 ) -> tuple[Float[Tensor, "batch height width"], Int[Tensor, "batch height width"]]:
     """Highest score at each pixel of an annotation of `size`, and the class that owns its query.
+
+    Equals, for scores of one window and a class a query, but for the memory that it takes:
+
+        pixels = F.interpolate(scores.grids, size, mode="bilinear")  # windows: of each, then the mean
+        best, index = (logit_scale * pixels).softmax(dim=1).max(dim=1)
 
     With a `logit_scale` the score is the probability of a softmax over all queries, taken here, at
     pixels. Classes that are not `allowed` in an image are never the best, though their queries stay

@@ -17,6 +17,9 @@ from zeroseg.evaluation.inference import ThresholdRule
 from zeroseg.evaluation.refinement import AUTHORS
 
 Number = TypeVar("Number")
+Softmax = Literal["model", "pixels", "none"]
+ThresholdFrom = Literal["stated", "held-out"]
+AbsentClasses = Literal["left out", "zero"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +27,9 @@ class Protocol:
     """How pictures are sized, cut, named and thresholded; kept beside every score."""
 
     name: str = "zeroseg"
-    """Whose it is, in `PROTOCOLS`; "zeroseg, changed" where a field is another than theirs."""
+    """Whose it is, in `PROTOCOLS`: a label. `ProtocolConfig` selects by it."""
     short_side: int = 448
-    """Pixels; 0 takes the side that the student was trained at, in `zeroseg segment` alone."""
+    """Pixels; 0 takes the side that the model was trained at, in `zeroseg segment` alone."""
     longest: int = 2048
     """Pixels; a longer side makes the whole picture smaller."""
     window: int = 448
@@ -39,13 +42,14 @@ class Protocol:
     """A name in `zeroseg.models.prompts.TEMPLATES`."""
     logit_scale: float = 100.0
     """Multiplies cosines before the softmax."""
-    softmax: Literal["model", "pixels"] = "model"
-    """Where it is taken: at the segmenter's own resolution, or over all names at each pixel of the
-    annotation, after windows are averaged and resized."""
+    softmax: Softmax = "model"
+    """Where it is taken: at the model's own resolution; or over all names at each pixel of the
+    annotation, after windows are averaged and resized; or nowhere, and scores are compared as they
+    come (for segmenters that answer no cosines)."""
     background_threshold: float | None = None
-    """A pixel whose best probability is below it is background. None where there is no background,
-    or words for it."""
-    threshold_from: Literal["stated", "held-out"] = "stated"
+    """A pixel whose best score is below it is background. None where there is no background, or words
+    for it."""
+    threshold_from: ThresholdFrom = "stated"
     """`held-out`: the threshold is the one with the highest mean IoU on other data, which the result
     names."""
     threshold_rule: ThresholdRule = "constant"
@@ -54,7 +58,7 @@ class Protocol:
     """A class that has no more than this share of what is not background is left out (SCLIP)."""
     pamr: tuple[int, ...] = ()
     """Dilations by which PAMR refines the scores at the annotation's pixels; none does not refine."""
-    absent_classes: Literal["left out", "zero"] = "left out"
+    absent_classes: AbsentClasses = "left out"
     """What a class in neither truth nor prediction counts in the mean IoU."""
 
     def __post_init__(self) -> None:
@@ -72,11 +76,6 @@ class Protocol:
                 "protocol.background_threshold is set, and protocol.threshold_from is held-out: "
                 "leave one of them out"
             )
-
-    @property
-    def model_scale(self) -> float | None:
-        """The scale that segmenters are built with: none where pixels take the softmax."""
-        return self.logit_scale if self.softmax == "model" else None
 
     @property
     def absent(self) -> float:
@@ -206,6 +205,11 @@ def scenes(benchmark: Benchmark) -> Protocol:
     )
 
 
+def photo(benchmark: Benchmark) -> Protocol:
+    """Ours, for `zeroseg segment`: the whole picture, at the side that the model was trained at."""
+    return Protocol(name="photo", short_side=0, window=0)
+
+
 PROTOCOLS: dict[str, Callable[[Benchmark], Protocol]] = {
     "zeroseg": zeroseg,
     "groupvit": groupvit,
@@ -214,6 +218,7 @@ PROTOCOLS: dict[str, Callable[[Benchmark], Protocol]] = {
     "sclip": sclip,
     "honest": honest,
     "scenes": scenes,
+    "photo": photo,
 }
 
 
@@ -228,3 +233,36 @@ def changes(protocol: Protocol, benchmark: Benchmark) -> dict[str, object]:
     """Fields in which it differs from the protocol whose name it has, with their values."""
     named = dataclasses.asdict(protocol_named(protocol.name, benchmark))
     return {k: v for k, v in dataclasses.asdict(protocol).items() if v != named[k]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolConfig:
+    """A protocol by its name, and fields in which it is changed; None keeps the protocol's own."""
+
+    name: str = "zeroseg"
+    """One of `zeroseg.PROTOCOLS`; the fields below are those of `Protocol`."""
+    short_side: int | None = None
+    longest: int | None = None
+    window: int | None = None
+    stride: int | None = None
+    names: Names | None = None
+    templates: str | None = None
+    logit_scale: float | None = None
+    softmax: Softmax | None = None
+    background_threshold: float | None = None
+    """With it `threshold_from` is "stated"; "held-out" leaves the protocol's own out."""
+    threshold_from: ThresholdFrom | None = None
+    threshold_rule: ThresholdRule | None = None
+    area_threshold: float | None = None
+    pamr: tuple[int, ...] | None = None
+    absent_classes: AbsentClasses | None = None
+
+    def on(self, benchmark: Benchmark) -> Protocol:
+        """The protocol as it is for a benchmark, changed. Raises InputError as `Protocol`, and for
+        an unknown name."""
+        changed = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        if self.background_threshold is not None:
+            changed.setdefault("threshold_from", "stated")
+        elif self.threshold_from == "held-out":
+            changed["background_threshold"] = None
+        return dataclasses.replace(protocol_named(self.name, benchmark), **changed)

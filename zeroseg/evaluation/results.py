@@ -145,7 +145,11 @@ def result_of(
         classes=benchmark.classes,
         shards=shards,
         protocol=ResultProtocol(**asdict(protocol), changed=changes(protocol, benchmark)),
-        words=Words(**asdict(task.vocabulary), templates=templates_named(protocol.templates)),
+        words=Words(
+            queries=task.queries.names,
+            owners=tuple(task.queries.owners.tolist()),
+            templates=templates_named(protocol.templates),
+        ),
         threshold=Threshold(threshold, chosen_on),
         scores=dataclasses.replace(scores, **ends),
         curve=threshold_curve(tally, protocol.absent),

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from zeroseg.data.views import cell_views, grid_edges
+from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
-from zeroseg.evaluation.inference import Segmenter
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.dense import Dense
-from zeroseg.models.zeroseg import Readout, ZeroSeg, class_scores
-
-LOGIT_SCALE = 100.0
-"""CLIP's own ceiling; multiplies cosines before the softmax."""
+from zeroseg.models.segmenter import Segmenter
+from zeroseg.models.zeroseg import Readout, ZeroSeg, check_readout
 
 Method = Literal[Dense, "whole", "cells2", "cells3", "cells4"]
 """How a CLIP segments without training: by dense features, by one label for the whole image, or by
@@ -30,12 +29,16 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class Student:
-    """A ZeroSeg student, read in one of its ways; see `ZeroSeg.predict`."""
+    """A ZeroSeg student, read in one of its ways; see `ZeroSeg.predict`.
+
+    Raises InputError when it has no patch embeddings and the readout needs them.
+    """
 
     model: ZeroSeg
     readout: Readout
-    logit_scale: float | None = LOGIT_SCALE
-    """None leaves cosines in place of probabilities."""
+
+    def __post_init__(self) -> None:
+        check_readout(self.model.config, self.readout)
 
     @property
     def multiple(self) -> int:
@@ -43,12 +46,19 @@ class Student:
         return self.model.config.patch_size
 
     def predict(
-        self,
-        images: Float[Tensor, "batch 3 height width"],
-        class_embeddings: Float[Tensor, "class embed"],
-    ) -> Float[Tensor, "batch class rows columns"]:
-        """Scores of patches, or of pixels for the readout `segments`, whose edges are hard."""
-        return self.model.predict(images, class_embeddings, self.readout, self.logit_scale)
+        self, images: Float[Tensor, "batch 3 height width"], queries: Queries
+    ) -> Float[Tensor, "batch query rows columns"]:
+        """Cosines of patches, or of pixels for the readout `segments`, whose edges are hard."""
+        return self.model.predict(images, queries.embeddings, self.readout)
+
+    @torch.no_grad()
+    def segments(
+        self, images: Float[Tensor, "batch 3 height width"], size: tuple[int, int]
+    ) -> Int[Tensor, "batch label_height label_width"]:
+        """The segment that owns each pixel most, of maps of `size`."""
+        rows = images.shape[2] // self.multiple
+        maps = self.model.segment(images).assignment.unflatten(2, (rows, -1))
+        return F.interpolate(maps, size, mode="bilinear").argmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,6 @@ class GridCells:
 
     clip: CLIP
     grid: int
-    logit_scale: float | None = LOGIT_SCALE
-    """None leaves cosines in place of probabilities."""
 
     @property
     def multiple(self) -> int:
@@ -66,16 +74,13 @@ class GridCells:
         return 1
 
     def predict(
-        self,
-        images: Float[Tensor, "batch 3 height width"],
-        class_embeddings: Float[Tensor, "class embed"],
-    ) -> Float[Tensor, "batch class rows columns"]:
-        """Scores of pixels, constant within each cell, whose edges are those of training's views;
-        for grid 1 a single score a class."""
+        self, images: Float[Tensor, "batch 3 height width"], queries: Queries
+    ) -> Float[Tensor, "batch query rows columns"]:
+        """Cosines of pixels, constant within each cell, whose edges are those of training's views;
+        for grid 1 a single one a query."""
         views = cell_views(images, (self.grid,), self.clip.image_size)
-        cosines = self.clip.encode_image(views.flatten(0, 1)) @ class_embeddings.T
-        scores = class_scores(cosines, self.logit_scale)
-        cells = rearrange(scores, "(b h w) c -> b c h w", b=len(images), h=self.grid)
+        cosines = self.clip.encode_image(views.flatten(0, 1)) @ queries.embeddings.T
+        cells = rearrange(cosines, "(b h w) c -> b c h w", b=len(images), h=self.grid)
         if self.grid == 1:
             return cells
         for axis, side in ((2, images.shape[2]), (3, images.shape[3])):
@@ -87,7 +92,7 @@ class GridCells:
 
 @dataclass(frozen=True)
 class DenseCLIP:
-    """A CLIP's own patch features against the class embeddings.
+    """A CLIP's own patch features against the queries' embeddings.
 
     `grid` 0 takes images as they come, at the patch grid of their size. Otherwise the image is cut
     into that many crops a side and each is resized to the CLIP's own input (ours): for an input
@@ -96,8 +101,6 @@ class DenseCLIP:
 
     clip: CLIP
     method: Dense
-    logit_scale: float | None = LOGIT_SCALE
-    """None leaves cosines in place of probabilities."""
     grid: int = 0
 
     @property
@@ -106,11 +109,9 @@ class DenseCLIP:
         return 1 if self.grid else self.clip.patch_size
 
     def predict(
-        self,
-        images: Float[Tensor, "batch 3 height width"],
-        class_embeddings: Float[Tensor, "class embed"],
-    ) -> Float[Tensor, "batch class rows columns"]:
-        """Scores of patches; those of crops lie side by side."""
+        self, images: Float[Tensor, "batch 3 height width"], queries: Queries
+    ) -> Float[Tensor, "batch query rows columns"]:
+        """Cosines of patches; those of crops lie side by side."""
         if self.grid:
             views = cell_views(images, (self.grid,), self.clip.image_size)
             features = self.clip.dense(views.flatten(0, 1), self.method)
@@ -119,19 +120,18 @@ class DenseCLIP:
             )
         else:
             features = self.clip.dense(images, self.method)
-        cosines = torch.einsum("behw,ce->bhwc", features, class_embeddings)
-        return rearrange(class_scores(cosines, self.logit_scale), "b h w c -> b c h w")
+        return torch.einsum("behw,qe->bhwq", features, queries.embeddings).movedim(3, 1)
 
 
-def clip_segmenter(clip: CLIP, method: Method, logit_scale: float | None) -> Segmenter:
+def clip_segmenter(clip: CLIP, method: Method) -> Segmenter:
     """The segmenter that a CLIP makes without training."""
     match method:
         case "whole":
-            return GridCells(clip, 1, logit_scale)
+            return GridCells(clip, 1)
         case "cells2" | "cells3" | "cells4":
-            return GridCells(clip, int(method[-1]), logit_scale)
+            return GridCells(clip, int(method[-1]))
         case _:
-            return DenseCLIP(clip, method, logit_scale)
+            return DenseCLIP(clip, method)
 
 
 def clip_spec(text: str) -> tuple[CLIPConfig, Method]:

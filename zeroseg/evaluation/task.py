@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.datasets.queries import Queries
 from zeroseg.datasets.vocabularies import Vocabulary, vocabulary
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol
@@ -14,21 +13,15 @@ from zeroseg.models.clip import CLIP
 from zeroseg.models.prompts import templates_named
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
     """What a segmenter is asked: which classes, in which words, scored by which rules."""
 
     benchmark: Benchmark
     protocol: Protocol
-    vocabulary: Vocabulary
-    class_embeddings: Float[Tensor, "query embed"]
+    queries: Queries
     threshold: float | None
-    """The background threshold in use."""
-
-    @property
-    def owners(self) -> Int[Tensor, " query"]:
-        """The class of each query, on the embeddings' device."""
-        return torch.tensor(self.vocabulary.owners, device=self.class_embeddings.device)
+    """The background threshold in use; None without background, or with words for it."""
 
 
 def wording(
@@ -47,7 +40,7 @@ def wording(
         )
     if background and threshold is None and 0 not in words.owners:
         raise InputError(f"benchmark {name!r} has a background class: set the background threshold")
-    if not 0 <= (threshold or 0) <= 1:
+    if protocol.softmax != "none" and not 0 <= (threshold or 0) <= 1:
         raise InputError(f"background threshold {threshold}: a probability is from 0 to 1")
     return words, templates
 
@@ -55,18 +48,19 @@ def wording(
 def task_for(
     clip: CLIP, benchmark: Benchmark, protocol: Protocol, threshold: float | None = None
 ) -> Task:
-    """The task in a teacher's words; `threshold` is the chosen one where the protocol states none.
+    """What a segmenter that speaks a CLIP's embeddings is asked.
 
-    Raises InputError as `wording`.
+    `threshold` is the chosen one, where the protocol states none. Raises InputError as `wording`.
     """
     if protocol.threshold_from == "stated":
         threshold = protocol.background_threshold
     words, templates = wording(benchmark, protocol, threshold)
     embeddings = clip.class_embeddings(words.queries, templates)
-    return Task(
-        benchmark=benchmark,
-        protocol=protocol,
-        vocabulary=words,
-        class_embeddings=embeddings,
-        threshold=threshold,
+    seen = [benchmark.classes[owner] not in benchmark.unseen for owner in words.owners]
+    queries = Queries(
+        names=words.queries,
+        owners=torch.tensor(words.owners, device=embeddings.device),
+        seen=torch.tensor(seen, device=embeddings.device),
+        embeddings=embeddings,
     )
+    return Task(benchmark=benchmark, protocol=protocol, queries=queries, threshold=threshold)

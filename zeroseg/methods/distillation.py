@@ -91,7 +91,7 @@ class Distillation(MethodConfig):
         assert isinstance(model, ZeroSeg)
         for known in self.readouts:
             if known == (readout or self.readouts[0]):
-                return Student(model, known, None)
+                return Student(model, known)
         raise InputError(
             f"readout {readout!r}: this student has {', '.join(self.readouts)}"
             + ("" if self.student.patch_embeddings else "; the others need patch_embeddings=True")

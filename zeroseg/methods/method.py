@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from zeroseg.data.transforms import Transform
-from zeroseg.evaluation.inference import Segmenter
 from zeroseg.models.clip import CLIPConfig
+from zeroseg.models.segmenter import Segmenter
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.training.objective import Objective
 

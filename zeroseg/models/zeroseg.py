@@ -161,15 +161,14 @@ class ZeroSeg(nn.Module):
         images: Float[Tensor, "batch 3 height width"],
         class_embeddings: Float[Tensor, "class embed"],
         readout: Readout = "segments",
-        logit_scale: float | None = 100.0,
     ) -> Float[Tensor, "batch class rows columns"]:
-        """Scores of classes, see `class_scores`: at every pixel for `segments`, else at every patch.
+        """Cosines with classes: at every pixel for `segments`, else at every patch.
 
         `segments`: every pixel belongs to the segment that owns it most and takes that segment's
-        classes. `patches`: every patch speaks for itself. `combined`: patch scores, smoothed by
-        what their segments say. Raises InputError where a readout needs patch embeddings and the
-        student has none.
+        cosines. `patches`: every patch speaks for itself. `combined`: those of patches, smoothed by
+        what their segments say. Raises InputError as `check_readout`.
         """
+        check_readout(self.config, readout)
         output = self.segment(images)
         rows, _ = self._grid(*images.shape[2:])
         segments = _cosine(output.segments, class_embeddings)
@@ -177,15 +176,14 @@ class ZeroSeg(nn.Module):
             maps = rearrange(output.assignment, "b m (h w) -> b m h w", h=rows)
             owner = F.interpolate(maps, images.shape[2:], mode="bilinear").argmax(dim=1)
             rows_of_owner = owner.flatten(1)[..., None].expand(-1, -1, segments.shape[-1])
-            scores = class_scores(segments, logit_scale).gather(1, rows_of_owner)
-            return rearrange(scores, "b (h w) c -> b c h w", h=images.shape[2])
-        if output.patches is None:
-            raise InputError(f"readout {readout!r} needs a student with patch_embeddings=True")
+            cosines = segments.gather(1, rows_of_owner)
+            return rearrange(cosines, "b (h w) c -> b c h w", h=images.shape[2])
+        assert output.patches is not None
         cosines = _cosine(output.patches, class_embeddings)
         if readout == "combined":
             share = self.config.patch_share
             cosines = share * cosines + (1 - share) * (output.assignment.mT @ segments)
-        return rearrange(class_scores(cosines, logit_scale), "b (h w) c -> b c h w", h=rows)
+        return rearrange(cosines, "b (h w) c -> b c h w", h=rows)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         patch = self.config.patch_size
@@ -223,11 +221,10 @@ class Decoder(nn.Module):
         return self.paint(self.norm(self.blocks(canvas + positions))).float()
 
 
-def class_scores(
-    cosines: Float[Tensor, "*place class"], logit_scale: float | None
-) -> Float[Tensor, "*place class"]:
-    """Probabilities of classes: the softmax of `logit_scale` times cosines; none leaves cosines."""
-    return cosines if logit_scale is None else (logit_scale * cosines).softmax(dim=-1)
+def check_readout(config: ZeroSegConfig, readout: Readout) -> None:
+    """Raises InputError when a student could not answer that way."""
+    if readout != "segments" and not config.patch_embeddings:
+        raise InputError(f"readout {readout!r} needs a student with patch_embeddings=True")
 
 
 def _projection(width: int, embed: int) -> nn.Sequential:

@@ -1,0 +1,90 @@
+"""Who is scored: a trained student, or `clip:ARCH:WEIGHTS:METHOD`, which was never trained to segment."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.scoring.result_files import slug
+from zeroseg.evaluation.results import ModelIdentity
+from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
+from zeroseg.methods.saved import load, model_folder
+from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.segmenter import Segmenter
+from zeroseg.models.zeroseg import Readout
+
+PREFIX = "clip:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedModel:
+    """A segmenter, and all that says whose scores they are."""
+
+    name: str
+    """Of its row in tables."""
+    identity: ModelIdentity
+    clip: CLIP
+    """Whose text embeddings it understands."""
+    segmenter: Segmenter
+    folder: Path
+    """Where its results go."""
+
+
+def evaluated_model(
+    model: str,
+    readout: Readout,
+    device: torch.device,
+    clip_options: dict[str, Any],
+    output: Path | None = None,
+) -> EvaluatedModel:
+    """Load a run folder, a model folder in one, or a CLIP and a method.
+
+    `clip_options` are fields of `CLIPConfig` that the spec of a CLIP does not have. Results go to
+    `output`, by default into the run folder. Raises InputError when there is no such model, or it
+    cannot answer that way.
+    """
+    if model.startswith(PREFIX):
+        config, method = clip_spec(model)
+        clip = CLIP(dataclasses.replace(config, **clip_options), device)
+        name = clip_name(clip.config, method, clip.weights_sha256)
+        return EvaluatedModel(
+            name=name,
+            identity=ModelIdentity(
+                kind="clip",
+                method=method,
+                sha256=clip.weights_sha256,
+                **dataclasses.asdict(clip.config),
+            ),
+            clip=clip,
+            segmenter=clip_segmenter(clip, method),
+            folder=output or Path("runs") / slug(name),
+        )
+    description, module = load(Path(model))
+    module.to(device)
+    folder = model_folder(Path(model))
+    run = folder.parent
+    variant = "" if folder.name == "model" else f" {folder.name}"
+    elsewhere = output is not None and output.resolve() != run.resolve()
+    return EvaluatedModel(
+        name=f"student{variant} {readout}" + (f" of {run.resolve().name}" if elsewhere else ""),
+        identity=ModelIdentity(
+            kind="student",
+            folder=str(folder),
+            readout=readout,
+            sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        ),
+        clip=CLIP(description.text, device),
+        segmenter=description.method.segmenter(module, readout),
+        folder=output or run,
+    )
+
+
+def clip_name(config: CLIPConfig, method: str, sha256: str) -> str:
+    """Architecture, weights and method; of a file of weights its name and a digest of them."""
+    weights, file = config.weights, Path(config.weights)
+    if weights and file.is_file():
+        weights = f"{file.name} {sha256[:6]}"
+    return " ".join(part for part in (config.architecture, weights, method) if part)
