@@ -11,6 +11,7 @@ from shards.contents import contents, opened_shard
 from shards.verify_sample import Cause
 from tests.support.damage import (
     CLASSES,
+    IMPATIENT,
     JPEG,
     SAMPLES,
     Run,
@@ -98,7 +99,8 @@ def test_a_flipped_bit_that_still_decodes_is_a_wrong_checksum(damaged, capsys):
     assert list(run.told) == [Cause.CHECKSUM]
 
 
-def test_a_missing_shard_is_unreadable(damaged, capsys):
+def test_a_missing_shard_is_unreadable(damaged, capsys, monkeypatch):
+    monkeypatch.setattr("shards.contents.ShardCache", IMPATIENT)
     shard(damaged, 1).unlink()
     assert Run(capsys, damaged).tells(Cause.UNREADABLE, shard(damaged, 1))
     assert Run(capsys, f"{damaged}/*.tar").tells(Cause.UNREADABLE, shard(damaged, 1))

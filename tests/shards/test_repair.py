@@ -9,6 +9,7 @@ from shards.check import check
 from shards.verify_sample import Cause
 from tests.support.damage import (
     CLASSES,
+    IMPATIENT,
     JPEG,
     Run,
     left_out,
@@ -57,7 +58,8 @@ def test_a_repair_that_is_done_is_not_done_again(damaged, capsys):
     assert {path: path.stat().st_mtime_ns for path in mended.iterdir()} == times
 
 
-def test_repair_goes_on_without_a_missing_shard_and_names_it(damaged, capsys):
+def test_repair_goes_on_without_a_missing_shard_and_names_it(damaged, capsys, monkeypatch):
+    monkeypatch.setattr("shards.contents.ShardCache", IMPATIENT)
     shard(damaged, 1).unlink()
     mended = damaged.with_name("mended")
     Run(capsys, damaged, repair=str(mended))

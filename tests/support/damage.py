@@ -6,6 +6,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from shards.check import check
 from shards.sample import Sample, Source, encoded
 from shards.verify_sample import Cause
 from zeroseg.store.manifest import Manifest, ShardRecord, manifest_text
+from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.tar_index import read_index, scan
 
 CLASSES = ("sky", "cat", "dog")
 SAMPLES = 7
+IMPATIENT = partial(ShardCache, pause=0.01)
+"""A cache that hardly waits before it tries again."""
 
 
 def picture(seed: int, size: tuple[int, int] = (16, 24), kind: str = "jpeg") -> bytes:

@@ -61,7 +61,9 @@ def load_in_workers(dataset: Dataset[Item], workers: int, at_work: AtWork) -> It
         except StopIteration:
             return
         except InputError as error:  # from a worker it comes with that one's traceback before it
-            raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
+            said = str(error).rpartition("InputError: ")[2].strip()
+            # Its own traceback would keep the loader, and so the workers, until garbage is collected.
+            raise InputError(said) from error.with_traceback(None)
         except (RuntimeError, ConnectionError, EOFError) as error:
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
