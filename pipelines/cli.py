@@ -19,6 +19,7 @@ COMMANDS = {
     "segment": ("pipelines.segment", "segment your picture with your words"),
     "report": ("pipelines.report.page", "one HTML page of runs: curves, scores, pictures"),
     "ablate": ("pipelines.ablate", "train and score the variants of docs/ablations.md"),
+    "completion": ("pipelines.completion", "print what completes all this in bash, zsh or fish"),
 }
 """By name: the module, imported when it is asked for, and what it is for."""
 
