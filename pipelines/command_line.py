@@ -13,11 +13,14 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.models.clip import CLIPConfig
 
 T = TypeVar("T")
 RULES = ConstructorRegistry()
 """Ours, which tyro asks before its own."""
+UNSET = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+"""Markers of a command whose flags begin unset and whose None cannot be asked for."""
 CLIP_HELP = (
     "An open_clip name and the tag or path of its weights; `local-dir:FOLDER`, `hf-hub:OWNER/NAME` "
     "and `zeroseg-scenes` bring theirs."
@@ -51,16 +54,20 @@ def read(
     )
 
 
+def _other_rules(rule: Any, info: StructTypeInfo) -> StructConstructorSpec | None:
+    """What other rules make of a class; None where they were asked by this one already."""
+    if rule in info.markers:
+        return None
+    asked = dataclasses.replace(info, markers=(*info.markers, rule))
+    spec = ConstructorRegistry.get_struct_spec(asked)
+    return spec if isinstance(spec, StructConstructorSpec) else None
+
+
 @RULES.struct_rule
 def _paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None:
     """Docstrings of fields without the source's line breaks; of defaults only those that say a thing."""
-    if _paragraphs in info.markers or not dataclasses.is_dataclass(info.type):
-        return None
-    plain = dataclasses.replace(info, markers=(*info.markers, _paragraphs))
-    spec = ConstructorRegistry.get_struct_spec(plain)
-    if not isinstance(spec, StructConstructorSpec):
-        return None
-    return dataclasses.replace(spec, fields=tuple(map(_paragraph, spec.fields)))
+    spec = _other_rules(_paragraphs, info) if dataclasses.is_dataclass(info.type) else None
+    return spec and dataclasses.replace(spec, fields=tuple(map(_paragraph, spec.fields)))
 
 
 def _paragraph(field: StructFieldSpec) -> StructFieldSpec:
@@ -79,13 +86,23 @@ def _default(text: str) -> str:
 
 
 @RULES.struct_rule
+def _protocol(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """A change of a protocol, whose fields mean what those of `Protocol` do."""
+    spec = _other_rules(_protocol, info) if info.type is ProtocolConfig else None
+    whole = dataclasses.replace(info, type=Protocol, default=tyro.MISSING_NONPROP)
+    meant = _other_rules(_protocol, whole) if spec else None
+    if spec is None or meant is None:
+        return None
+    texts = {field.name: field.helptext for field in meant.fields if field.name != "name"}
+    fields = [dataclasses.replace(f, helptext=texts.get(f.name, f.helptext)) for f in spec.fields]
+    return dataclasses.replace(spec, fields=tuple(fields))
+
+
+@RULES.struct_rule
 def _clip(info: StructTypeInfo) -> StructConstructorSpec | None:
     """A CLIP as one option, `--teacher ARCHITECTURE:WEIGHTS`, with its other fields below it."""
-    if info.type is not CLIPConfig or _clip in info.markers:
-        return None
-    plain = dataclasses.replace(info, markers=(*info.markers, _clip))
-    spec = ConstructorRegistry.get_struct_spec(plain)
-    if not isinstance(spec, StructConstructorSpec):
+    spec = _other_rules(_clip, info) if info.type is CLIPConfig else None
+    if spec is None:
         return None
     default = info.default if isinstance(info.default, CLIPConfig) else CLIPConfig()
     kind: Any = Annotated[str, tyro.conf.arg(name="", metavar="ARCHITECTURE:WEIGHTS")]

@@ -12,7 +12,7 @@ import tyro
 
 from configs import quickstart as example
 from pipelines import ablate, embed, evaluate, quickstart, segment, shards, train
-from pipelines.command_line import read
+from pipelines.command_line import UNSET, read
 from pipelines.report import page
 from zeroseg.errors import InputError
 
@@ -24,17 +24,17 @@ def _marked(kind: Any, *markers: Any) -> Any:
 
 
 TREE: dict[str, Any] = {
-    "quickstart": _marked(quickstart.QuickstartConfig, tyro.conf.FlagCreatePairsOff),
+    "quickstart": _marked(quickstart.QuickstartConfig, *UNSET),
     "shards": {
         "build": {
             n: _marked(shards.Build[k], *shards.MARKERS) for n, (k, _) in shards.KINDS.items()
         },
         **{n: _marked(action, *shards.MARKERS) for n, (action, _) in shards.ACTIONS.items()},
     },
-    "embed": _marked(embed.Command, tyro.conf.FlagCreatePairsOff),
+    "embed": _marked(embed.Command, *UNSET),
     "train": train.Command(config=tyro.MISSING, run=example.config),
-    "evaluate": evaluate.EvaluateConfig,
-    "segment": segment.SegmentConfig,
+    "evaluate": _marked(evaluate.EvaluateConfig, *UNSET),
+    "segment": _marked(segment.SegmentConfig, *UNSET),
     "report": page.ReportConfig,
     "ablate": ablate.AblateConfig,
 }

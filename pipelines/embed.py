@@ -25,7 +25,7 @@ import tyro
 from accelerate import PartialState
 from tqdm import tqdm
 
-from pipelines.command_line import read
+from pipelines.command_line import UNSET, read
 from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
 from zeroseg.data.embedding_index import write_index
@@ -234,8 +234,8 @@ def config_of(arguments: Sequence[str]) -> EmbedConfig:
             side=method.view_side,
             cache=run.data.cache,
         )
-    flags, default = tyro.conf.FlagCreatePairsOff, Command(options=options)
-    command = read(Command, arguments, "zeroseg embed", __doc__, flags, default=default)
+    default = Command(options=options)
+    command = read(Command, arguments, "zeroseg embed", __doc__, *UNSET, default=default)
     if command.config not in {"", arguments[0]}:
         raise InputError(f"name the config first: zeroseg embed {command.config} ...")
     return command.options

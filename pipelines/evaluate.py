@@ -18,7 +18,7 @@ from typing import Annotated
 
 import tyro
 
-from pipelines.command_line import read
+from pipelines.command_line import UNSET, read
 from pipelines.scoring.evaluation import Evaluation
 from pipelines.scoring.models import evaluated_model
 from pipelines.scoring.result_files import print_scores
@@ -128,7 +128,7 @@ def held_out_set(config: EvaluateConfig, images: LabelledSet) -> LabelledSet | N
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and evaluate."""
-    run(read(EvaluateConfig, arguments, "zeroseg evaluate", __doc__))
+    run(read(EvaluateConfig, arguments, "zeroseg evaluate", __doc__, *UNSET))
 
 
 if __name__ == "__main__":

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-import tyro
 from accelerate.utils import set_seed
 from tqdm import tqdm
 
 from configs.quickstart import config as STUDENT
 from configs.quickstart import method as METHOD
 from configs.quickstart import teacher as TEACHER
-from pipelines.command_line import read
+from pipelines.command_line import UNSET, read
 from pipelines.embed import EmbedConfig, embed
 from pipelines.report.page import report
 from pipelines.report.table import markdown
@@ -219,11 +218,7 @@ def summarised(rows: dict[str, list[dict[str, float]]]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and run."""
-    quickstart(
-        read(
-            QuickstartConfig, arguments, "zeroseg quickstart", __doc__, tyro.conf.FlagCreatePairsOff
-        )
-    )
+    quickstart(read(QuickstartConfig, arguments, "zeroseg quickstart", __doc__, *UNSET))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 import tyro
 from PIL import Image
 
-from pipelines.command_line import read
+from pipelines.command_line import UNSET, read
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
@@ -80,7 +80,7 @@ def _write(
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and segment."""
-    run(read(SegmentConfig, arguments, "zeroseg segment", __doc__))
+    run(read(SegmentConfig, arguments, "zeroseg segment", __doc__, *UNSET))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 import tyro
 
 from pipelines.cli import choose
-from pipelines.command_line import read
+from pipelines.command_line import UNSET, read
 from shards.ade20k import ADE20K
 from shards.build import Limits, build
 from shards.check import check
@@ -58,11 +58,7 @@ ACTIONS: dict[str, tuple[Callable[..., None], str]] = {
 }
 """By name: what can be done with shards that are there, and an example of its arguments."""
 
-MARKERS = (
-    tyro.conf.PositionalRequiredArgs,
-    tyro.conf.FlagCreatePairsOff,
-    tyro.conf.DisallowNone,
-)
+MARKERS = (tyro.conf.PositionalRequiredArgs, *UNSET)
 
 Kind = TypeVar("Kind", bound=Corpus)
 

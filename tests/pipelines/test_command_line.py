@@ -29,6 +29,7 @@ COMMANDS = {
     "quickstart": "",
     "embed": "[CONFIG]",
     "train": "CONFIG",
+    "evaluate": "MODEL",
     "segment": "MODEL PHOTO",
     "report": "RUN [RUN ...]",
     "ablate": "",

@@ -171,7 +171,7 @@ def _name(config: CLIPConfig) -> str:
 def _register(path: Path) -> None:
     """Run a file that makes architectures known, once a process."""
     if not path.is_file():
-        raise InputError(f"teacher.register {path} does not exist")
+        raise InputError(f"the file {path} of a CLIP's `register` does not exist")
     runpy.run_path(str(path))
 
 
@@ -191,16 +191,14 @@ def _load(name: str, weights: str) -> Any:
     if not known:
         raise InputError(
             f"teacher architecture {name!r} is unknown to open_clip: "
-            "see open_clip.list_models(), or name its file in `teacher.register`"
+            "see open_clip.list_models(), or name its file in `register`"
         )
     if not is_folder and not weights:
         raise InputError(
-            f"teacher {name!r} has no weights: set `teacher.weights` to a tag or a path"
+            f"teacher {name!r} has no weights: name a tag or a path, ARCHITECTURE:WEIGHTS"
         )
     if is_folder and weights:
-        raise InputError(
-            f"teacher {name!r} brings its weights: leave teacher.weights {weights!r} empty"
-        )
+        raise InputError(f"teacher {name!r} brings its weights: leave {weights!r} out")
     # open_clip builds the architecture as named and only warns when a tag wants another activation.
     tag = None if is_folder else open_clip.get_pretrained_cfg(name.replace("/", "-"), weights)
     try:
