@@ -1,21 +1,20 @@
-"""Whether the best of a column is better than the others for certain: paired bootstrap over images."""
+"""Whether one result is better than another for certain: paired bootstrap over images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.report.results import RunResult
+from pipelines.report.runs import RunResult
 from pipelines.report.table import groups_of, setting_of
 from zeroseg.evaluation.bootstrap import paired
-from zeroseg.evaluation.tally import ClassCounts, Tally
+from zeroseg.evaluation.tally import ClassCounts
 
 
 class Comparison(NamedTuple):
     """How much higher the mean IoU of one result is than another's, in points."""
 
-    column: str
-    better: RunResult
+    result: RunResult
     other: RunResult
     difference: float
     low: float
@@ -24,28 +23,48 @@ class Comparison(NamedTuple):
 
     @property
     def certain(self) -> bool:
-        """Whether the interval is above zero."""
-        return self.low > 0
+        """Whether the interval does not hold zero."""
+        return self.low > 0 or self.high < 0
 
 
-def comparisons_of(results: Sequence[RunResult]) -> list[Comparison]:
-    """The best result of each setting with every other one; results without counts are left out."""
+class ComparisonGroup(NamedTuple):
+    """The best result of a setting with every other one."""
+
+    heading: str
+    rows: list[Comparison]
+
+
+def comparison_groups(results: Sequence[RunResult]) -> list[ComparisonGroup]:
+    """Comparisons under each setting that has any; results without counts are left out."""
     found = []
     for group in groups_of(held.result for held in results):
         same = [held for held in results if setting_of(held.result) == group.setting]
-        counts = [(held, _in_order(t, held)) for held in same if (t := held.tally) is not None]
-        if not counts:
-            continue
-        best, most = max(counts, key=lambda pair: pair[0].result.scores.miou)
-        for other, fewer in counts:
-            if other is not best:
-                values = paired(fewer, most, absent=other.result.protocol.absent)
-                points = (100 * value for value in values)
-                found.append(Comparison(group.heading, best, other, *points))
+        counts = {held.file: c for held in same if (c := _counts(held)) is not None}
+        counted = [held for held in same if held.file in counts]
+        if len(counted) > 1:
+            best = max(counted, key=lambda held: held.result.scores.miou)
+            others = [held for held in counted if held is not best]
+            rows = [_compared(best, counts[best.file], o, counts[o.file]) for o in others]
+            found.append(ComparisonGroup(group.heading, rows))
     return found
 
 
-def _in_order(tally: Tally, held: RunResult) -> ClassCounts:
-    """Counts of each image, images in order of their keys."""
+def comparison_of(held: RunResult, other: RunResult) -> Comparison | None:
+    """How much better a result is than another of the same setting; None if one has no counts."""
+    counts, fewer = _counts(held), _counts(other)
+    return None if counts is None or fewer is None else _compared(held, counts, other, fewer)
+
+
+def _compared(
+    held: RunResult, counts: ClassCounts, other: RunResult, others: ClassCounts
+) -> Comparison:
+    values = paired(others, counts, absent=held.result.protocol.absent)
+    return Comparison(held, other, *(100 * value for value in values))
+
+
+def _counts(held: RunResult) -> ClassCounts | None:
+    """Counts of each image, images in order of their keys; None if they are not beside the result."""
+    if (tally := held.tally) is None:
+        return None
     order = np.argsort(np.array(tally.keys))
     return ClassCounts(*(part[order] for part in tally.by_image(held.result.threshold.value)))

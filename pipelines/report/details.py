@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from pipelines.report.charts import distribution, threshold_chart
-from pipelines.report.results import RunResult, number
+from pipelines.report.runs import RunResult, number
 from zeroseg.evaluation.results import Result
 
 SHOWN = 12

@@ -1,12 +1,13 @@
-"""One self-contained HTML page: scores side by side, what is behind them, training, pictures.
+"""One self-contained HTML page: the result in a sentence and pictures, then all that is behind it.
 
-zeroseg report runs/a runs/b --output report.html
+    zeroseg report runs/a runs/b --output report.html
+
+The page opens with the first run, and compares it with the others.
 """
 
 import base64
 import sys
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -15,13 +16,25 @@ import jinja2
 import tyro
 
 from pipelines.command_line import read
-from pipelines.report.comparisons import comparisons_of
+from pipelines.report.comparisons import comparison_groups
 from pipelines.report.curves import Curve, curves
 from pipelines.report.details import Details, details_of
-from pipelines.report.published import BENCHMARKS, CERTAINTIES, FAMILIES, PUBLISHED, Published
-from pipelines.report.results import RunResult, metrics_of, pictures_of, results_of, watched_of
+from pipelines.report.headlines import headlines_of
+from pipelines.report.published import CERTAINTIES, published_parts
+from pipelines.report.runs import (
+    Example,
+    RunResult,
+    drawn_by,
+    examples_of,
+    metrics_of,
+    results_of,
+    watched_of,
+)
 from pipelines.report.table import SCORES, Table, table_of
 from zeroseg.errors import InputError
+
+KINDS = {"median": "Median", "best": "Best", "worst": "Worst", "": "Other"}
+"""Of example pictures, in the order of the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +42,7 @@ class ReportConfig:
     """Which runs, and where the page goes."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Run folders."""
+    """Run folders; the page opens with the first."""
     output: Path = Path("report.html")
 
 
@@ -41,11 +54,20 @@ class Picture(NamedTuple):
     """PNG, base64."""
 
 
+class Examples(NamedTuple):
+    """Example pictures of one benchmark, by kind."""
+
+    benchmark: str
+    of: RunResult | None
+    """The result that they show; None if that is unclear."""
+    pictures: dict[str, list[Picture]]
+
+
 class BenchmarkPart(NamedTuple):
     """What one run has of one benchmark."""
 
     benchmark: str
-    pictures: dict[str, list[Picture]]
+    examples: Examples
     details: list[Details]
 
 
@@ -53,37 +75,36 @@ class RunPart(NamedTuple):
     """What the page says of one run."""
 
     name: str
+    results: list[RunResult]
+    trained: bool
+    """Whether it has metrics of training."""
     curves: list[Curve]
     watched: list[Picture]
     benchmarks: list[BenchmarkPart]
     config: str
 
 
-class PublishedPart(NamedTuple):
-    """What others published under one family of protocols."""
-
-    protocol: str
-    words: str
-    benchmarks: list[str]
-    rows: list[Published]
-
-
 def report(runs: Sequence[Path], output: Path) -> Path:
     """Write the page. Raises InputError for no folder, or one with neither metrics nor results."""
     if not runs:
         raise InputError("name at least one run folder: zeroseg report RUN ...")
-    results = {run: results_of(run, name) for run, name in named(runs).items()}
-    everything = [result for held in results.values() for result in held]
+    parts = [run_part(run, name) for run, name in run_names(runs).items()]
+    results = ordered([part.results for part in parts], runs[0])
+    opening = [part.examples for part in parts[0].benchmarks if part.examples.pictures][:1]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
     )
     page = environment.get_template("page.html.jinja").render(
-        table=table_of(everything),
+        headlines=headlines_of(
+            results, parts[0].name, {part.name for part in parts if not part.trained}
+        ),
+        opening=opening[0] if opening else None,
+        table=table_of(results),
         score_names=SCORES,
-        comparisons=comparisons_of(everything),
-        published=published_parts({held.result.benchmark for held in everything}),
+        comparisons=comparison_groups(results),
+        published=published_parts({held.result.benchmark for held in results}),
         certainties=CERTAINTIES,
-        runs=[run_part(run, name, results[run]) for run, name in named(runs).items()],
+        runs=parts,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     fresh = output.with_suffix(".new")
@@ -94,58 +115,62 @@ def report(runs: Sequence[Path], output: Path) -> Path:
 
 def table(runs: Sequence[Path]) -> Table:
     """The scores of all runs."""
-    return table_of([r for run, name in named(runs).items() for r in results_of(run, name)])
+    return table_of(ordered([results_of(r, n) for r, n in run_names(runs).items()], runs[0]))
 
 
-def named(runs: Sequence[Path]) -> dict[Path, str]:
+def ordered(results: Sequence[Sequence[RunResult]], first: Path) -> list[RunResult]:
+    """Results of all runs; those of benchmarks with pictures in the first run come first."""
+    everything = [held for of_run in results for held in of_run]
+    return sorted(everything, key=lambda held: not examples_of(first, held.result.benchmark))
+
+
+def run_names(runs: Sequence[Path]) -> dict[Path, str]:
     """What the page calls each run: its folder's name, or the whole path where two share one."""
     names = [run.resolve().name for run in runs]
     return {r: str(r) if names.count(n) > 1 else n for r, n in zip(runs, names, strict=True)}
 
 
-def run_part(run: Path, name: str, results: Sequence[RunResult]) -> RunPart:
+def run_part(run: Path, name: str) -> RunPart:
     """Collect what is in a run folder."""
-    rows = metrics_of(run)
+    rows, results = metrics_of(run), ordered([results_of(run, name)], run)
     if not rows and not results:
         raise InputError(f"{run} holds neither metrics.jsonl nor results/: name a run folder")
     drawn = [folder.name for folder in sorted((run / "examples").glob("*/"))]
     config = run / "config.json"
+    benchmarks = dict.fromkeys([*(held.result.benchmark for held in results), *drawn])
     return RunPart(
         name,
+        results,
+        bool(rows),
         curves(rows, name),
-        [_embedded(file.stem, file) for file in watched_of(run)],
-        [
-            BenchmarkPart(
-                benchmark,
-                {
-                    kind: [_embedded(*picture) for picture in pictures]
-                    for kind, pictures in pictures_of(run, benchmark).items()
-                },
-                [details_of(held) for held in results if held.result.benchmark == benchmark],
-            )
-            for benchmark in dict.fromkeys([*(held.result.benchmark for held in results), *drawn])
-        ],
+        [_picture(f"step {int(file.stem[5:])}", file) for file in watched_of(run)],
+        [benchmark_part(run, benchmark, results) for benchmark in benchmarks],
         config.read_text() if config.is_file() else "",
     )
 
 
-def published_parts(benchmarks: AbstractSet[str]) -> list[PublishedPart]:
-    """Published numbers on benchmarks of the page; of the paper's rows all, where there is any."""
-    parts = []
-    for protocol, words in FAMILIES.items():
-        rows = [
-            row for row in PUBLISHED if row.protocol == protocol and benchmarks & row.miou.keys()
-        ]
-        shown = [b for b in BENCHMARKS if any(b in row.miou for row in rows)]
-        if protocol != "zeroseg":
-            shown = [b for b in shown if b in benchmarks]
-        if rows:
-            parts.append(PublishedPart(protocol, words, shown, rows))
-    return parts
+def benchmark_part(run: Path, benchmark: str, results: Sequence[RunResult]) -> BenchmarkPart:
+    """Collect what is in a run folder of one benchmark, the best result first."""
+    own = [held for held in results if held.result.benchmark == benchmark]
+    own.sort(key=lambda held: -held.result.scores.miou)
+    found = examples_of(run, benchmark)
+    return BenchmarkPart(
+        benchmark,
+        Examples(benchmark, drawn_by(found, own), _by_kind(found)),
+        [details_of(held) for held in own],
+    )
 
 
-def _embedded(caption: str, picture: Path) -> Picture:
-    return Picture(caption, base64.b64encode(picture.read_bytes()).decode())
+def _by_kind(examples: Sequence[Example]) -> dict[str, list[Picture]]:
+    kinds = {
+        title: [_picture(e.caption, e.file) for e in examples if e.kind == kind]
+        for kind, title in KINDS.items()
+    }
+    return {title: pictures for title, pictures in kinds.items() if pictures}
+
+
+def _picture(caption: str, file: Path) -> Picture:
+    return Picture(caption, base64.b64encode(file.read_bytes()).decode())
 
 
 def main(arguments: Sequence[str]) -> None:

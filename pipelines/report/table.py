@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipelines.report.results import RunResult, number
+from pipelines.report.runs import RunResult, number
 from zeroseg.evaluation.results import Result
 from zeroseg.records import to_json
 
@@ -104,8 +104,6 @@ class Cell:
 
     value: float
     interval: tuple[float, float] | None
-    threshold: float | None
-    """Of background, where it was chosen on held-out data; beside the first score alone."""
     best: bool
     """Of several in its column."""
 
@@ -126,7 +124,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Groups of columns, and rows in the order of the results."""
+    """Groups of columns; rows by run, the best in the first column first."""
 
     groups: tuple[Group, ...]
     rows: tuple[Row, ...]
@@ -167,10 +165,12 @@ def table_of(results: Sequence[RunResult]) -> Table:
         by_row.setdefault((run, result.name), {})[setting_of(result)] = result
     columns = [(group.setting, score) for group in groups for score in group.scores]
     best = {(s, score): _highest(by_row.values(), s, score) for s, score in columns}
-    rows = (
+    rows = [
         Row(run, name, tuple(_cell(held.get(s), score, best[s, score]) for s, score in columns))
         for (run, name), held in by_row.items()
-    )
+    ]
+    runs = list(dict.fromkeys(row.run for row in rows))
+    rows.sort(key=lambda row: (runs.index(row.run), -row.cells[0].value if row.cells[0] else 0))
     return Table(groups, tuple(rows))
 
 
@@ -193,11 +193,9 @@ def _cell(result: Result | None, score: str, highest: float | None) -> Cell | No
     if result is None or value is None:
         return None
     interval = getattr(result.scores, f"{score}_interval")
-    held_out = score == "miou" and result.threshold.chosen_on is not None
     return Cell(
         100 * value,
         (100 * interval[0], 100 * interval[1]) if interval else None,
-        result.threshold.value if held_out else None,
         value == highest,
     )
 

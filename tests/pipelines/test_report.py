@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from pipelines.report.curves import charted, curves, series
-from pipelines.report.page import main, named, report
-from pipelines.report.results import metrics_of, pictures_of
+from pipelines.report.page import main, report, run_names
+from pipelines.report.runs import drawn_by, examples_of, metrics_of, results_of
 from tests.support.scored_runs import MIXED, WATCHED, content, write
 from zeroseg import InputError
 
@@ -111,7 +111,7 @@ def test_the_page_shows_the_first_and_the_last_watched_picture(tmp_path, steps, 
     data = re.findall(r"data:image/png;base64,([^\"]+)", page)
     files = [run / f"watch/step-{step:08d}.png" for step in shown]
     assert [base64.b64decode(d) for d in data] == [file.read_bytes() for file in files]
-    assert all(file.stem in page for file in files)
+    assert all(f">step {step}<" in page for step in shown)
     assert ("Pictures while training" in page) == bool(shown)
 
 
@@ -129,7 +129,7 @@ def test_a_folder_that_is_no_run_is_an_error_naming_it(tmp_path):
 
 def test_runs_whose_folders_share_a_name_go_by_their_paths(tmp_path):
     runs = [tmp_path / "a/model", tmp_path / "b/model", tmp_path / "c"]
-    assert list(named(runs).values()) == [str(runs[0]), str(runs[1]), "c"]
+    assert list(run_names(runs).values()) == [str(runs[0]), str(runs[1]), "c"]
 
 
 def test_example_pictures_come_by_kind_and_rank_with_their_key_and_score(tmp_path):
@@ -138,15 +138,25 @@ def test_example_pictures_come_by_kind_and_rank_with_their_key_and_score(tmp_pat
     names = ("worst-1-b-3", "best-10-x-y-50", "best-2-a-88", "median-1-2007_000042-41", "seen")
     for name in names:
         Image.new("RGB", (4, 4)).save(folder / f"{name}.png")
-    found = pictures_of(tmp_path, "voc21")
-    assert {kind: [caption for caption, _ in pictures] for kind, pictures in found.items()} == {
-        "Best images": ["a: mIoU 88", "x-y: mIoU 50"],
-        "Median images": ["2007_000042: mIoU 41"],
-        "Worst images": ["b: mIoU 3"],
-        "Images": ["seen"],
-    }
-    assert [*found] == ["Best images", "Median images", "Worst images", "Images"]
-    assert pictures_of(tmp_path, "voc20") == {}
+    found = [(example.kind, example.caption) for example in examples_of(tmp_path, "voc21")]
+    assert [caption for kind, caption in found if kind == "best"] == ["a: mIoU 88", "x-y: mIoU 50"]
+    assert {*found} >= {("median", "2007_000042: mIoU 41"), ("worst", "b: mIoU 3"), ("", "seen")}
+    assert examples_of(tmp_path, "voc20") == []
+
+
+def test_pictures_are_of_the_result_whose_images_have_their_scores(tmp_path):
+    folder = tmp_path / "run/examples/voc21"
+    folder.mkdir(parents=True)
+    for name in ("best-1-c-100", "worst-1-a-33"):
+        Image.new("RGB", (4, 4)).save(folder / f"{name}.png")
+    contents = [content(name, ("x", "y"), [[3, 1], [2, 4]]) for name in ("one", "two")]
+    contents[1]["images"][0]["miou"] = 0.5
+    results = results_of(write(tmp_path / "run", *contents), "run")
+    examples = examples_of(tmp_path / "run", "voc21")
+    assert drawn_by(examples, results).result.name == "one"
+    assert drawn_by(examples, results[1:]) is None
+    assert drawn_by(examples, results + results) is None
+    assert drawn_by([], results) is None
 
 
 def test_what_files_say_is_text_on_the_page_and_not_part_of_it(tmp_path):
@@ -161,7 +171,6 @@ def test_what_files_say_is_text_on_the_page_and_not_part_of_it(tmp_path):
 def test_a_threshold_near_one_is_not_rounded_to_one(tmp_path):
     result = content("a", ["x"], [[3]], chosen=(0.9999, "voc21: val"), **HELD_OUT)
     page = report([write(tmp_path / "run", result)], tmp_path / "report.html").read_text()
-    assert "at 0.9999<" in page
     assert "In use: 0.9999," in page
 
 

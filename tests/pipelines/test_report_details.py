@@ -1,12 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipelines.report.comparisons import comparisons_of
 from pipelines.report.details import (
     FEW,
     SHOWN,
@@ -15,9 +12,8 @@ from pipelines.report.details import (
     heat_map,
     largest_confusions,
 )
-from pipelines.report.results import RunResult, results_of
+from pipelines.report.runs import RunResult, results_of
 from tests.support.scored_runs import content, write
-from zeroseg.evaluation.tally import Tally, from_bytes
 
 CLASSES = ("cat", "dog", "cow")
 CONFUSION = [[6, 2, 0], [1, 7, 0], [0, 0, 0]]
@@ -98,74 +94,3 @@ def test_details_say_the_median_image_and_draw_a_threshold_where_there_is_one(tm
     assert ">maximum<" in details.threshold_chart
     assert ">median<" in details.distribution_chart
     assert details_of(second).threshold_chart == ""
-
-
-def counted(results: list[RunResult], *right: dict[str, int]) -> list[RunResult]:
-    """Write counts beside results: of each image, how many of 10 pixels of two classes are right."""
-    for found, images in zip(results, right, strict=True):
-        counts = [
-            [(0, 0, 0, r), (0, 1, 0, 10 - r), (1, 1, 0, r), (1, 0, 0, 10 - r)]
-            for r in images.values()
-        ]
-        tally = Tally(
-            classes=2,
-            thresholds=(),
-            keys=tuple(images),
-            image=np.repeat(np.arange(len(images)), 4),
-            counts=np.array(counts).reshape(-1, 4),
-            boundary=np.empty((0, 2, 2), np.int64),
-        )
-        found.file.with_suffix(".npz").write_bytes(tally.to_bytes())
-    return results
-
-
-def scored(name: str, miou: float) -> dict:
-    plain = {"background_threshold": None, "scores": {"miou": miou}}
-    return content(name, CLASSES[:2], [[1, 0], [0, 1]], **plain)
-
-
-def test_the_best_is_compared_with_every_other_on_the_same_images(tmp_path):
-    results = result(tmp_path, scored("low", 0.4), scored("best", 0.8), scored("also", 0.8))
-    good, bad = (dict.fromkeys("abc", right) for right in (9, 6))
-    low, also = comparisons_of(counted(results, bad, good, good))
-    assert (low.better.result.name, low.other.result.name, low.column) == (
-        "best",
-        "low",
-        "voc21, zeroseg",
-    )
-    expected = 100 * (9 / 11 - 6 / 14)
-    assert (low.difference, low.low, low.high) == pytest.approx((expected,) * 3)
-    assert low.certain
-    assert (also.other.result.name, also.difference, also.low, also.high) == ("also", 0, 0, 0)
-    assert not also.certain
-
-
-def test_images_in_another_order_are_paired_by_their_keys(tmp_path):
-    results = result(tmp_path, scored("one", 0.5), scored("two", 0.4))
-    images = {"a": 2, "b": 9, "c": 5}
-    (same,) = comparisons_of(counted(results, images, dict(reversed(images.items()))))
-    assert (same.difference, same.low, same.high) == (0, 0, 0)
-
-
-def test_results_without_counts_are_not_compared(tmp_path):
-    results = result(tmp_path, scored("one", 0.5), scored("two", 0.4))
-    counted(results[:1], {"a": 1, "b": 2, "c": 3})
-    assert comparisons_of(results) == []
-
-
-def test_results_on_other_label_maps_are_not_compared(tmp_path):
-    results = result(tmp_path, scored("one", 0.5), scored("two", 0.4), scored("three", 0.3))
-    images = {"a": 2, "b": 9}
-    counted(results, images, images, images)
-    file = results[2].file.with_suffix(".npz")
-    tally = from_bytes(file.read_bytes())
-    file.write_bytes(replace(tally, counts=2 * tally.counts).to_bytes())
-    (only,) = comparisons_of(results_of(tmp_path, "run"))
-    assert (only.better.result.name, only.other.result.name) == ("one", "two")
-
-
-def test_results_under_other_protocols_are_not_compared(tmp_path):
-    other = scored("two", 0.4)
-    other["protocol"]["stride"] = 1
-    results = result(tmp_path, scored("one", 0.5), other)
-    assert comparisons_of(counted(results, {"a": 1}, {"a": 2})) == []

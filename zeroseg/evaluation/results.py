@@ -100,7 +100,7 @@ class Result:
     """Pixels; rows are the truth, columns the prediction."""
     images: tuple[ImageScore, ...]
     truth: str = ""
-    """Digest of the images' keys and label maps, see `Tally.truth`; empty in files of before 0.2."""
+    """Digest of the images' keys and label maps, see `Tally.truth`; empty in a file of an earlier version."""
     code: str
     """Version and commit."""
 

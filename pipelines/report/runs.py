@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from pipelines.report.curves import Row
 from zeroseg.evaluation.results import Result, read_result
 from zeroseg.evaluation.tally import Tally, from_bytes
 
-KINDS = {"best": "Best images", "median": "Median images", "worst": "Worst images"}
 RANKED = re.compile(r"(best|median|worst)-(\d+)-(.*)-(\d+)")
 """Kind, rank, key and mean IoU in percent: names of the pictures that `zeroseg evaluate` chose."""
 
@@ -39,7 +39,7 @@ def results_of(run: Path, name: str) -> list[RunResult]:
 
 def _read(file: Path, run: str) -> RunResult:
     found = RunResult(run, file, read_result(str(file)))
-    # Files of before 0.2 do not say which label maps they were scored on, but their counts do.
+    # A file of an earlier version does not say which label maps it is of, but its counts do.
     if not found.result.truth and (tally := found.tally):
         return found._replace(result=dataclasses.replace(found.result, truth=tally.truth))
     return found
@@ -60,20 +60,45 @@ def watched_of(run: Path) -> list[Path]:
     return pictures[:1] + pictures[1:][-1:]
 
 
-def pictures_of(run: Path, benchmark: str) -> dict[str, list[tuple[str, Path]]]:
-    """Captions and files of a benchmark's example pictures, by kind, in order of rank."""
-    files = (run / "examples" / benchmark).glob("*.png")
-    ranked = [(RANKED.fullmatch(file.stem), file) for file in files]
-    kinds: dict[str, list[tuple[str, Path]]] = {kind: [] for kind in (*KINDS.values(), "Images")}
-    for name, file in sorted(ranked, key=_place):
-        kind = KINDS[name[1]] if name else "Images"
-        kinds[kind].append((f"{name[3]}: mIoU {name[4]}" if name else file.stem, file))
-    return {kind: pictures for kind, pictures in kinds.items() if pictures}
+class Example(NamedTuple):
+    """A picture of one image, with what its file's name says of it."""
+
+    file: Path
+    kind: str
+    """`best`, `median` or `worst`; empty if the name says nothing."""
+    rank: int
+    key: str
+    percent: str
+    """Mean IoU of the image."""
+
+    @property
+    def caption(self) -> str:
+        """In words."""
+        return f"{self.key}: mIoU {self.percent}" if self.kind else self.key
 
 
-def _place(ranked: tuple[re.Match[str] | None, Path]) -> tuple[int, str]:
-    name, file = ranked
-    return (int(name[2]) if name else 0, file.name)
+def examples_of(run: Path, benchmark: str) -> list[Example]:
+    """Example pictures of a benchmark, the best of each kind first."""
+    files = sorted((run / "examples" / benchmark).glob("*.png"))
+    names = [(file, RANKED.fullmatch(file.stem)) for file in files]
+    found = [
+        Example(file, name[1], int(name[2]), name[3], name[4])
+        if name
+        else Example(file, "", 0, file.stem, "")
+        for file, name in names
+    ]
+    return sorted(found, key=lambda example: example.rank)
+
+
+def drawn_by(examples: Sequence[Example], results: Sequence[RunResult]) -> RunResult | None:
+    """The one result whose images have the scores that the pictures' names say; None if unclear."""
+    told = {(example.key, example.percent) for example in examples if example.kind}
+    fitting = [
+        held
+        for held in results
+        if told <= {(i.key.replace("/", "_"), f"{100 * i.miou:.0f}") for i in held.result.images}
+    ]
+    return fitting[0] if told and len(fitting) == 1 else None
 
 
 def number(value: float | None) -> float | None:
