@@ -104,6 +104,27 @@ def test_every_picture_is_shown_and_says_what_it_is(browser):
     assert all(width > 300 and words > 10 for width, words in pictures)
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_opens_with_a_sentence_and_a_picture_and_tables_come_after(browser, width):
+    emulate(browser, width)
+    tops = browser.execute_script(
+        "return ['.headline', '.opening img', 'table'].map("
+        "s => document.querySelector(s).getBoundingClientRect().top + scrollY)"
+    )
+    assert tops == sorted(tops)
+    assert tops[1] < 800  # the window's height
+
+
+def test_comparisons_published_numbers_and_protocols_are_folded_and_links_unfold_them(browser):
+    emulate(browser)
+    shown = "return document.getElementById(arguments[0]).checkVisibility()"
+    for part in ("differences", "published", "protocols"):
+        assert not browser.execute_script(shown, part)
+        browser.execute_script("location.hash = arguments[0]", part)
+        assert browser.execute_script(shown, part)
+    browser.execute_script("document.querySelectorAll('.part').forEach(d => d.open = false)")
+
+
 def test_a_reader_finds_every_part(browser):
     parts = browser.execute_script(
         "return [...document.querySelectorAll('h2, h3')].map(h => h.textContent)"
