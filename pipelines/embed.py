@@ -35,7 +35,7 @@ from zeroseg.errors import InputError
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.store.manifest import Manifest, ShardRecord
-from zeroseg.store.set_writer import LEFT_OUT, begin, finish
+from zeroseg.store.set_writer import LEFT_OUT, begin_set, finish_set
 from zeroseg.store.shard_cache import ShardCache, is_local
 from zeroseg.store.shard_set import ShardSet, open_set
 from zeroseg.store.storage import Version, exists, join, read_bytes, write_atomically
@@ -88,7 +88,7 @@ def embed(config: EmbedConfig) -> Manifest | None:
     embedder = _embedder(config, torch.device(state.device or "cpu"))
     fingerprint = _fingerprint(embedder)
     if not config.dry_run:
-        finished = begin(config.output, fingerprint, claim=state.is_main_process)
+        finished = begin_set(config.output, fingerprint, claim=state.is_main_process)
         if finished is not None:
             return finished
     todo = [s for s in range(len(embedder.names)) if not exists(embedder.done(s))]
@@ -205,7 +205,7 @@ def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool)
             versions=tuple(Version(shard.bytes, shard.sha256) for shard in shards),
         )
         write_index(embedder.output, written, embedder.record, embedder.cache)
-    return finish(embedder.output, shards, left_out, built_from)
+    return finish_set(embedder.output, shards, left_out, built_from)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
-from zeroseg.store.storage import opened
+from zeroseg.store.storage import open_file
 
 
 def tar_members(url: str, suffixes: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -14,7 +14,7 @@ def tar_members(url: str, suffixes: Collection[str]) -> Iterator[tuple[str, byte
     over unread. Raises tarfile.TarError, after the members before the damage, when the file is no
     tar or is cut short, and InputError when it cannot be read.
     """
-    with opened(url) as file:
+    with open_file(url) as file:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.isfile() and PurePosixPath(member.name).suffix.lower() in suffixes:

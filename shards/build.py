@@ -24,7 +24,7 @@ from shards.parallel import count_image, in_parallel
 from shards.sample import BadSample, Sample, Source
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import Manifest, ShardRecord
-from zeroseg.store.set_writer import begin, finish, publish, record_path
+from zeroseg.store.set_writer import begin_set, finish_set, publish_shard, record_path
 from zeroseg.store.storage import exists, read_bytes, write_atomically
 
 
@@ -68,7 +68,7 @@ def build(source: Source, destination: str, limits: Limits) -> Manifest:
     nothing in the source can be used.
     """
     fingerprint = _fingerprint(source, limits)
-    finished = begin(destination, fingerprint)
+    finished = begin_set(destination, fingerprint)
     if finished is not None:
         return finished
     jobs = list(_jobs(source, destination, limits))
@@ -109,7 +109,7 @@ def do(job: Job) -> None:
             name = f"shard-{job.number:06d}{suffix}.tar"
             path = Path(folder, name)
             first = _write_shard(first, samples, path, job.limits)
-            shards.append(publish(path, job.destination))
+            shards.append(publish_shard(path, job.destination))
             path.unlink()
     record = {"shards": [dataclasses.asdict(s) for s in shards], "left_out": left_out}
     write_atomically(job.record, json.dumps(record).encode())
@@ -167,7 +167,7 @@ def _finish(
         raise InputError(f"no image could be used for {destination}{reasons}: check the source")
     refuse_duplicates(destination, [s.name for s in shards])
     built_from = {**source.built_from, "fingerprint": fingerprint}
-    return finish(destination, shards, left_out, built_from, source.classes)
+    return finish_set(destination, shards, left_out, built_from, source.classes)
 
 
 def _fingerprint(source: Source, limits: Limits) -> str:

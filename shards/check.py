@@ -12,13 +12,13 @@ import numpy as np
 from webdataset.shardlists import expand_urls
 
 from shards.build import Limits, build
-from shards.contents import contents, opened_shard
+from shards.contents import contents, open_shard
 from shards.parallel import in_parallel
 from shards.sample import BadSample, Sample, Source
 from shards.verify_sample import Cause, right_sample
 from shards.verify_shard import Finding, NamedShard, ShardReport, verify_shard
 from zeroseg.errors import InputError
-from zeroseg.store.manifest import NAME, Manifest, parsed_manifest
+from zeroseg.store.manifest import NAME, Manifest, parse_manifest
 from zeroseg.store.set_writer import LEFT_OUT
 from zeroseg.store.shard_cache import is_local
 from zeroseg.store.storage import exists, join, read_bytes
@@ -95,7 +95,7 @@ def _manifests(folders: Sequence[str]) -> tuple[dict[str, Manifest], list[Findin
             continue
         data = read_bytes(path)  # outside: that the network fails says nothing of the set
         try:
-            found[folder] = parsed_manifest(data, path)
+            found[folder] = parse_manifest(data, path)
         except InputError as error:
             findings.append(Finding(Cause.MANIFEST, f"{folder}{NAME}", str(error)))
     return found, findings
@@ -123,11 +123,11 @@ def _folder(url: str) -> str:
 def _refuse(destination: str, named: Sequence[NamedShard]) -> None:
     """Raises InputError when a repaired set would be written over what it is made of."""
 
-    def publish(folder: str) -> str | Path:
+    def location(folder: str) -> str | Path:
         path = folder.removeprefix("file://") or "."
         return Path(path).resolve() if is_local(path) else path.rstrip("/")
 
-    if publish(destination) in {publish(_folder(shard.url)) for shard in named}:
+    if location(destination) in {location(_folder(shard.url)) for shard in named}:
         raise InputError(f"--repair {destination} is where the shards are: choose another folder")
     if len({shard.classes for shard in named}) > 1:
         raise InputError("the shards have label maps of different classes: repair each set alone")
@@ -145,7 +145,7 @@ def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:
         numbers = np.flatnonzero(np.isin(key_hashes, suspects)).tolist()
         if not numbers:
             continue
-        with opened_shard(url) as file:
+        with open_shard(url) as file:
             keys = [sample.key for sample in contents(file).samples]
         for number in numbers:
             key = keys[number]
@@ -214,7 +214,7 @@ def _read(unit: _Unit) -> Iterator[Sample | BadSample]:
             yield BadSample(f"{finding.cause}: {finding}")
     if any(f.cause is Cause.UNREADABLE for f in unit.dropped):
         return
-    with opened_shard(unit.shard) as file:
+    with open_shard(unit.shard) as file:
         for number, sample in enumerate(contents(file).samples):
             if number not in dropped:
                 yield right_sample(file, sample)

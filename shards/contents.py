@@ -39,7 +39,7 @@ class Contents:
 
 
 @contextmanager
-def opened_shard(url: str) -> Iterator[BufferedReader]:
+def open_shard(url: str) -> Iterator[BufferedReader]:
     """A local file with the shard's bytes, its index beside it.
 
     A remote shard is fetched for this alone: a copy that was kept may differ from what is there.
@@ -48,7 +48,7 @@ def opened_shard(url: str) -> Iterator[BufferedReader]:
     with TemporaryDirectory() as folder:
         cache = ShardCache(folder=Path(folder))
         try:
-            file = cache.persistently(lambda: cache.read(url, lambda copy: copy.open("rb")))
+            file = cache.retry(lambda: cache.read(url, lambda copy: copy.open("rb")))
         except Exception as error:  # whatever a storage's own library makes of it
             raise OSError(f"{type(error).__name__}: {error}") from error
         with file:

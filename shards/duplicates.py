@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from zeroseg.errors import InputError
 from zeroseg.store.storage import join, read_bytes
-from zeroseg.store.tar_index import parsed_index
+from zeroseg.store.tar_index import parse_index
 
 
 def refuse_duplicates(destination: str, shards: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ def refuse_duplicates(destination: str, shards: Sequence[str]) -> None:
 
 def _keys(destination: str, shard: str) -> Iterator[str]:
     path = join(destination, shard.removesuffix(".tar") + ".idx")
-    yield from parsed_index(read_bytes(path).decode(), path).keys
+    yield from parse_index(read_bytes(path).decode(), path).keys
 
 
 def _digest(key: str) -> int:

@@ -6,7 +6,7 @@ from functools import partial
 
 from shards.sample import BadSample, Sample, Source, image_size, key_of
 from zeroseg.errors import InputError
-from zeroseg.store.storage import join, listed, read_bytes
+from zeroseg.store.storage import join, list_files, read_bytes
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 """Of picture files, in lower case; either case is found."""
@@ -21,7 +21,7 @@ class Folder:
 
     def source(self) -> Source:
         """Raises InputError when there is no picture, or when two would have one key."""
-        units = listed(self.photos, SUFFIXES)
+        units = list_files(self.photos, SUFFIXES)
         if not units:
             raise InputError(
                 f"no {', '.join(sorted(SUFFIXES))} below {self.photos}: check the folder"

@@ -18,7 +18,7 @@ from shards.archive import tar_members
 from shards.folder import checked, distinct_keys
 from shards.sample import BadSample, Sample, Source, key_of
 from zeroseg.errors import InputError
-from zeroseg.store.storage import exists, join, listed, read_bytes
+from zeroseg.store.storage import exists, join, list_files, read_bytes
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
@@ -39,13 +39,13 @@ class Img2Dataset:
         that name and `_` before it. A folder between the root and the tar goes before both. Raises
         InputError when there is no tar, or when one lacks its stats and `incomplete` is not set.
         """
-        tars = listed(self.downloads, {".tar"})
+        tars = list_files(self.downloads, {".tar"})
         if not tars:
             raise InputError(
                 f"no .tar below {self.downloads}: expected 00000.tar, 00000_stats.json and so on"
             )
         distinct_keys(self.downloads, (path for path, _ in tars))
-        finished = {path for path, _ in listed(self.downloads, {".json"})}
+        finished = {path for path, _ in list_files(self.downloads, {".json"})}
         missing = [path for path, _ in tars if _stats(path) not in finished]
         if missing and not self.incomplete:
             raise InputError(

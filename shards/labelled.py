@@ -19,7 +19,7 @@ from PIL import Image
 from shards.folder import distinct_keys
 from shards.sample import BadSample, Sample, encoded, error_text, image_size, key_of
 from zeroseg.errors import InputError
-from zeroseg.store.storage import listed
+from zeroseg.store.storage import list_files
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def paired(
 
 
 def _by_name(folder: Path, suffixes: Sequence[str], end: str) -> dict[str, str]:
-    paths = [path for path, _ in listed(str(folder), frozenset(suffixes))]
+    paths = [path for path, _ in list_files(str(folder), frozenset(suffixes))]
     stems = {str(PurePosixPath(path).with_suffix("")): path for path in paths}
     distinct_keys(str(folder), paths)
     return {stem.removesuffix(end): path for stem, path in stems.items() if stem.endswith(end)}

@@ -26,6 +26,7 @@ SIDE, GAP, LINE = 160, 8, 16
 """Pixels: of a thumbnail's longer side, between tiles, of a line of text."""
 COLUMNS = 6
 """Thumbnails in a row; a labelled sample has two."""
+CACHE = ShardCache()
 
 
 class _Tile(NamedTuple):
@@ -37,7 +38,11 @@ class _Tile(NamedTuple):
 
 
 def show(
-    shards: str, output: Path = Path("contact-sheet.png"), images: int = 24, seed: int = 0
+    shards: str,
+    output: Path = Path("contact-sheet.png"),
+    images: int = 24,
+    seed: int = 0,
+    cache: ShardCache = CACHE,
 ) -> None:
     """Draw a contact sheet of randomly chosen samples with their keys and sizes.
 
@@ -50,13 +55,14 @@ def show(
         output: The PNG to write.
         images: How many samples.
         seed: Another draws others.
+        cache: Copies of remote shards.
     """
     if images < 1:
         raise InputError(f"images is {images}: it must be at least 1")
-    opened = open_set(shards, ShardCache())
+    shard_set = open_set(shards, cache)
     generator = np.random.default_rng(seed)
-    chosen = generator.choice(opened.samples, min(images, opened.samples), replace=False)
-    reader, names = ShardReader(opened, ShardCache()), _names(opened)
+    chosen = generator.choice(shard_set.samples, min(images, shard_set.samples), replace=False)
+    reader, names = ShardReader(shard_set, cache), _names(shard_set)
     plain = frozenset({IGNORE, *(i for i, name in names.items() if name == "background")})
     tiles = [_tile(reader, place, plain) for place in sorted(chosen.tolist())]
     reader.close()
@@ -65,7 +71,7 @@ def show(
     if seen:
         picture = with_legend(picture, {index: names[index] for index in seen})
     write_atomically(str(output), encoded(picture, "png"))
-    print(f"{output}: {len(tiles)} of {opened.samples} images")
+    print(f"{output}: {len(tiles)} of {shard_set.samples} images")
 
 
 def _tile(reader: ShardReader, place: int, plain: Collection[int]) -> _Tile:

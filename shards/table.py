@@ -13,7 +13,7 @@ from typing import Any
 from shards.folder import checked, distinct_keys
 from shards.sample import BadSample, Sample, Source, key_of
 from zeroseg.errors import InputError
-from zeroseg.store.storage import is_file, join, listed, opened
+from zeroseg.store.storage import is_file, join, list_files, open_file
 
 ROWS_AT_A_TIME = 64
 """Held in memory together; a row group may hold a whole file."""
@@ -39,7 +39,7 @@ class Parquet:
             paths = [self.tables.rpartition("/")[2]]
             root = self.tables.removesuffix(paths[0]) or "."
         else:
-            root, paths = self.tables, [path for path, _ in listed(self.tables, {".parquet"})]
+            root, paths = self.tables, [path for path, _ in list_files(self.tables, {".parquet"})]
         if not paths:
             raise InputError(f"no .parquet below {self.tables}: check the folder")
         distinct_keys(root, paths)
@@ -92,7 +92,7 @@ def _table(url: str) -> Generator[Any]:
         raise InputError(
             f"reading {url} needs pyarrow: run `pip install 'zeroseg[build]'`"
         ) from error
-    with opened(url) as file:
+    with open_file(url) as file:
         try:
             table = ParquetFile(file)
         except (OSError, ValueError) as error:

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from shards.contents import Contents, contents, opened_shard, size_of
+from shards.contents import Contents, contents, open_shard, size_of
 from shards.parallel import count_image
 from shards.verify_sample import Cause, SampleError, verify_sample
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import ShardRecord
-from zeroseg.store.tar_index import index_path, parsed_index
+from zeroseg.store.tar_index import index_path, parse_index
 
 
 class Finding(NamedTuple):
@@ -55,7 +55,7 @@ class ShardReport(NamedTuple):
 def verify_shard(shard: NamedShard) -> ShardReport:
     """Read every byte of a shard and decode every sample; whatever is wrong is in the report."""
     try:
-        with opened_shard(shard.url) as file:
+        with open_shard(shard.url) as file:
             found = contents(file)
             findings = [*_of_shard(shard, file, found), *_of_samples(shard, file, found)]
             # Processes forked from one share the seed of `hash`.
@@ -94,7 +94,7 @@ def _of_index(url: str, path: Path, found: Contents) -> Iterator[Finding]:
     if not path.is_file():
         return
     try:
-        index = parsed_index(path.read_text(), path.name)
+        index = parse_index(path.read_text(), path.name)
     except (OSError, InputError, ValueError, IndexError) as error:
         yield Finding(Cause.INDEX, url, f"{type(error).__name__}: {error}")
         return

@@ -25,10 +25,10 @@ from zeroseg.data.embeddings import (
 )
 from zeroseg.data.stream import TrainingStream
 from zeroseg.data.transforms import EmbeddedCrops
-from zeroseg.store.set_writer import publish
+from zeroseg.store.set_writer import publish_shard
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
-from zeroseg.store.storage import listed, read_bytes
+from zeroseg.store.storage import list_files, read_bytes
 
 CACHE = ShardCache(retries=0)
 TEACHER = CLIPConfig(architecture="zeroseg-scenes", weights="", precision="fp32")
@@ -66,7 +66,7 @@ def rewritten(folder, output, change):
     """A copy of a set of embeddings in which `change` has altered each sample's members."""
     output.mkdir()
     records = {}
-    for name, _ in listed(str(folder), recursive=False):
+    for name, _ in list_files(str(folder), recursive=False):
         (output / name).write_bytes(read_bytes(f"{folder}/{name}"))
     for url in open_set(str(folder), CACHE).urls:
         path = output / "scratch" / url.rpartition("/")[2]
@@ -77,7 +77,7 @@ def rewritten(folder, output, change):
                 if data is not None:
                     info.size = len(data)
                     new.addfile(info, io.BytesIO(data))
-        records[path.name] = vars(publish(path, str(output)))
+        records[path.name] = vars(publish_shard(path, str(output)))
     manifest = json.loads((output / "manifest.json").read_text())
     manifest["shards"] = [records[shard["name"]] for shard in manifest["shards"]]
     (output / "manifest.json").write_text(json.dumps(manifest))
@@ -131,7 +131,7 @@ def test_embeddings_are_found_by_key_wherever_they_stand(images, stored, tmp_pat
         with tarfile.open(path, "w") as tar:
             for info, data in backwards(url):
                 tar.addfile(info, io.BytesIO(data))
-        records[path.name] = vars(publish(path, str(turned)))
+        records[path.name] = vars(publish_shard(path, str(turned)))
     manifest = json.loads((turned / "manifest.json").read_text())
     manifest["shards"] = [records[shard["name"]] for shard in manifest["shards"]]
     (turned / "manifest.json").write_text(json.dumps(manifest))

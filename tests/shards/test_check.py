@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from shards.check import check, named_shards
-from shards.contents import contents, opened_shard
+from shards.contents import contents, open_shard
 from shards.verify_sample import Cause
 from tests.support.damage import (
     CLASSES,
@@ -49,7 +49,7 @@ def test_an_undamaged_set_is_counted_and_nothing_is_wrong(built, capsys, workers
 
 def test_what_is_found_in_a_whole_tar_is_what_scan_finds(built):
     for path in built.glob("*.tar"):
-        with opened_shard(str(path)) as file:
+        with open_shard(str(path)) as file:
             found = contents(file)
         assert found.index == scan(path)
         assert found.damage == []

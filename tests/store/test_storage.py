@@ -15,8 +15,8 @@ from zeroseg.store.storage import (
     exists,
     is_file,
     join,
-    listed,
-    opened,
+    list_files,
+    open_file,
     read_bytes,
     remove,
     version,
@@ -47,7 +47,7 @@ def test_what_was_written_is_read_back_and_found(full):
         assert exists(url)
         assert is_file(url)
         assert version(url).bytes == len(data)
-        with opened(url) as file:
+        with open_file(url) as file:
             file.seek(len(data) - 1)
             assert file.read() == data[-1:]
     assert exists(join(full, "b"))
@@ -58,10 +58,10 @@ def test_what_was_written_is_read_back_and_found(full):
 
 
 def test_a_listing_is_in_order_of_path_and_keeps_the_suffixes_asked_for(full):
-    assert listed(full) == [("a.jpg", 1), ("b/c/three.txt", 3), ("b/two.JPG", 2)]
-    assert listed(full, {".jpg"}) == [("a.jpg", 1), ("b/two.JPG", 2)]
-    assert listed(full, recursive=False) == [("a.jpg", 1)]
-    assert listed(join(full, "b/")) == [("c/three.txt", 3), ("two.JPG", 2)]
+    assert list_files(full) == [("a.jpg", 1), ("b/c/three.txt", 3), ("b/two.JPG", 2)]
+    assert list_files(full, {".jpg"}) == [("a.jpg", 1), ("b/two.JPG", 2)]
+    assert list_files(full, recursive=False) == [("a.jpg", 1)]
+    assert list_files(join(full, "b/")) == [("c/three.txt", 3), ("two.JPG", 2)]
 
 
 def test_a_listing_does_not_hang_on_the_order_that_the_folder_gives(tmp_path, monkeypatch):
@@ -71,22 +71,22 @@ def test_a_listing_does_not_hang_on_the_order_that_the_folder_gives(tmp_path, mo
     monkeypatch.setattr(
         storage.os, "walk", lambda *a, **k: ((f, d, n[::-1]) for f, d, n in walk(*a, **k))
     )
-    backwards = listed(str(tmp_path))
+    backwards = list_files(str(tmp_path))
     monkeypatch.undo()
-    assert backwards == listed(str(tmp_path)) == [("a", 0), ("b", 0), ("c", 0)]
+    assert backwards == list_files(str(tmp_path)) == [("a", 0), ("b", 0), ("c", 0)]
 
 
 def test_a_name_that_only_begins_like_the_folder_is_not_below_it():
     root = f"memory://{uuid4()}"
     write_atomically(f"{root}/set/a", b"")
     write_atomically(f"{root}/set2/b", b"")
-    assert listed(f"{root}/set") == [("a", 0)]
+    assert list_files(f"{root}/set") == [("a", 0)]
 
 
 def test_a_removed_folder_is_gone_and_a_missing_one_is_no_error(full):
     remove(join(full, "b"))
     remove(join(full, "b"))
-    assert listed(full) == [("a.jpg", 1)]
+    assert list_files(full) == [("a.jpg", 1)]
 
 
 def test_links_are_followed_and_a_circle_of_them_is_an_error(tmp_path):
@@ -94,19 +94,19 @@ def test_links_are_followed_and_a_circle_of_them_is_an_error(tmp_path):
     (tmp_path / "elsewhere" / "a").write_bytes(b"1")
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "link").symlink_to(tmp_path / "elsewhere")
-    assert listed(str(tmp_path / "set")) == [("link/a", 1)]
+    assert list_files(str(tmp_path / "set")) == [("link/a", 1)]
     (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=str(tmp_path / "set")):
-        listed(str(tmp_path / "set"))
+        list_files(str(tmp_path / "set"))
 
 
 def test_a_missing_local_folder_is_an_error_and_a_missing_remote_one_is_empty(tmp_path):
     with pytest.raises(InputError, match=r"no/such cannot be listed .*: check the name"):
-        listed(str(tmp_path / "no" / "such"))
-    assert listed(f"memory://{uuid4()}") == []
+        list_files(str(tmp_path / "no" / "such"))
+    assert list_files(f"memory://{uuid4()}") == []
 
 
-@pytest.mark.parametrize("call", [read_bytes, version, lambda url: opened(url).__enter__()])
+@pytest.mark.parametrize("call", [read_bytes, version, lambda url: open_file(url).__enter__()])
 def test_a_missing_file_is_an_error_naming_it(root, call):
     with pytest.raises(InputError, match=r"absent cannot be .*: check the name"):
         call(join(root, "absent"))
@@ -120,7 +120,7 @@ def test_a_protocol_without_its_package_names_the_package(monkeypatch):
 
 def test_an_unknown_protocol_is_an_error_naming_the_url():
     with pytest.raises(InputError, match="gopher://a/b"):
-        listed("gopher://a/b")
+        list_files("gopher://a/b")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_local_file_can_be_sent_and_replaces_what_was_there(root, tmp_path):
     write_atomically(url, b"older")
     write_atomically(url, one)
     assert read_bytes(url) == one.read_bytes()
-    assert listed(root) == [("sent", 3_000_000)]
+    assert list_files(root) == [("sent", 3_000_000)]
 
 
 def test_a_write_that_raises_leaves_the_older_file_and_nothing_else(tmp_path, monkeypatch):
@@ -187,7 +187,7 @@ def test_what_a_remote_store_raises_is_an_error_naming_the_url(monkeypatch):
         monkeypatch.setattr(MemoryFileSystem, name, refuse)
     for call in (
         read_bytes,
-        listed,
+        list_files,
         exists,
         is_file,
         version,

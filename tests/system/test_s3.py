@@ -17,7 +17,7 @@ from zeroseg.errors import InputError
 from zeroseg.store.manifest import read_manifest
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
-from zeroseg.store.storage import exists, is_file, listed, read_bytes, remove, write_atomically
+from zeroseg.store.storage import exists, is_file, list_files, read_bytes, remove, write_atomically
 
 PHOTOS, EACH, STEPS = 24, 6, 12
 
@@ -63,11 +63,11 @@ def data(bucket, tmp_path_factory) -> Data:
 def test_a_bucket_is_listed_read_written_and_cleared_like_a_folder(bucket):
     root = f"{bucket}/files"
     assert not exists(root)
-    assert listed(root) == []
+    assert list_files(root) == []
     write_atomically(f"{root}/a/b.txt", b"one")
     write_atomically(f"{root}/a/b.txt", b"three")
     assert read_bytes(f"{root}/a/b.txt") == b"three"
-    assert listed(root) == [("a/b.txt", 5)]
+    assert list_files(root) == [("a/b.txt", 5)]
     assert is_file(f"{root}/a/b.txt")
     assert exists(f"{root}/a")
     assert not is_file(f"{root}/a")
@@ -76,7 +76,7 @@ def test_a_bucket_is_listed_read_written_and_cleared_like_a_folder(bucket):
     with pytest.raises(InputError, match=rf"{root}/a/b.txt cannot be read .*check the name"):
         read_bytes(f"{root}/a/b.txt")
     with pytest.raises(InputError, match="s3://no-such-bucket cannot be listed"):
-        listed("s3://no-such-bucket")
+        list_files("s3://no-such-bucket")
 
 
 def test_shards_and_embeddings_are_those_of_a_local_folder(data):
@@ -85,7 +85,7 @@ def test_shards_and_embeddings_are_those_of_a_local_folder(data):
         assert remote.samples == PHOTOS
         assert len(remote.shards) == PHOTOS // EACH
         assert remote.shards == local.shards
-        files = [{file for file, _ in listed(f"{root}/{name}")} for root in data]
+        files = [{file for file, _ in list_files(f"{root}/{name}")} for root in data]
         assert files[0] == files[1]
 
 
@@ -100,7 +100,7 @@ def test_what_is_finished_is_not_built_again(data, capsys):
 
 def test_a_build_that_was_stopped_goes_on_with_what_is_missing(data):
     photos, output = f"{data.remote}/photos", f"{data.remote}/stopped"
-    source = Source(units=listed(photos, {".jpg"}), read=partial(read_picture, photos))
+    source = Source(units=list_files(photos, {".jpg"}), read=partial(read_picture, photos))
     limits = Limits(images_per_shard=EACH, workers=0)
     first, last = (f"{photos}/{source.units[n][0]}" for n in (0, -1))
     gone = {url: read_bytes(url) for url in (first, last)}
@@ -117,7 +117,7 @@ def test_a_build_that_was_stopped_goes_on_with_what_is_missing(data):
 def test_a_set_is_checked_and_damage_in_it_is_told(data, capsys):
     zeroseg("shards", "check", f"{data.remote}/train", "--workers", "2")
     assert f"{PHOTOS} images" in capsys.readouterr().out
-    for name, _ in listed(f"{data.remote}/train"):
+    for name, _ in list_files(f"{data.remote}/train"):
         write_atomically(f"{data.remote}/damaged/{name}", read_bytes(f"{data.remote}/train/{name}"))
     shard = f"{data.remote}/damaged/shard-000001.tar"
     write_atomically(shard, read_bytes(shard)[:-4000])

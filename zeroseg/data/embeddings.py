@@ -209,9 +209,9 @@ class EmbeddingReader:
             raise self._refusal(sample, f"not {shape[0]} finite vectors of {shape[1]}")
         return None if box is None else Crop(*box), stored[self.rows].half()
 
-    def expect(self, shard: str) -> None:
+    def prefetch(self, shard: str) -> None:
         """Fetch the embeddings of a shard of images that will be read soon, if they are remote."""
-        self.reader.expect(self.shard_of[_name(shard)])
+        self.reader.prefetch(self.shard_of[_name(shard)])
 
     def _members(self, sample: RawSample, turn: int) -> dict[str, bytes]:
         shard = self.shard_of[_name(sample.shard)]

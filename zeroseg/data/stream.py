@@ -147,8 +147,8 @@ class _Reading(IterableDataset[Batch]):
             )
             batch = load_batch(reader, planned.samples, decode)
             if planned.following is not None:
-                reader.expect(planned.following)
-                self.transform.expect(self.shards.urls[planned.following])
+                reader.prefetch(planned.following)
+                self.transform.prefetch(self.shards.urls[planned.following])
             if not batch.keys:  # every process must make this step: neighbours stand in
                 spare = load_batch(reader, planned.spare, decode)
                 batch = dataclasses.replace(spare, lost=batch.lost + spare.lost)

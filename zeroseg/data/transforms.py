@@ -30,7 +30,7 @@ class Transform(Protocol):
         """The transform for a set of shards. Raises InputError when they do not fit each other."""
         ...
 
-    def expect(self, shard: str) -> None:
+    def prefetch(self, shard: str) -> None:
         """Fetch what lies beside a shard that will be read soon."""
         ...
 
@@ -56,7 +56,7 @@ class UnlabelledCrops:
         """Any shards will do."""
         return self
 
-    def expect(self, shard: str) -> None:
+    def prefetch(self, shard: str) -> None:
         """Nothing lies beside a shard."""
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
@@ -94,9 +94,9 @@ class EmbeddedCrops:
         self.stored.check(shards.urls, self.crops, self.view_size)
         return self
 
-    def expect(self, shard: str) -> None:
+    def prefetch(self, shard: str) -> None:
         """Fetch the embeddings of a shard's images."""
-        self.reader.expect(shard)
+        self.reader.prefetch(shard)
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
         """`images` and `embeddings`."""
@@ -127,7 +127,7 @@ class LabelledCrops:
         """With the benchmark's classes in the order of the shards' labels."""
         return replace(self, benchmark=self.benchmark.on(shards.classes))
 
-    def expect(self, shard: str) -> None:
+    def prefetch(self, shard: str) -> None:
         """Nothing lies beside a shard."""
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:

@@ -1,9 +1,10 @@
-"""What a set of shards holds, as its builder wrote it: `manifest.json`, the last file to appear."""
+"""`manifest.json`: what a set of shards holds. It is the last file that a build writes."""
 
 import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from zeroseg.records import read_record
@@ -14,7 +15,7 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecord:
-    """One shard as it was written."""
+    """Facts of one shard file."""
 
     name: str
     samples: int
@@ -24,11 +25,11 @@ class ShardRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The whole set."""
+    """Facts of a set of shards."""
 
     shards: tuple[ShardRecord, ...]
     classes: tuple[str, ...] = ()
-    """Names by label index; none where there are no label maps."""
+    """Class names by label index; empty without label maps."""
     built_from: Mapping[str, str] = field(default_factory=dict)
     left_out: int = 0
     """Images of the source that could not be used; `left-out.jsonl` names them."""
@@ -40,14 +41,19 @@ class Manifest:
         """Images in all shards."""
         return sum(s.samples for s in self.shards)
 
+    @cached_property
+    def by_name(self) -> Mapping[str, ShardRecord]:
+        """Shards by file name."""
+        return {s.name: s for s in self.shards}
+
 
 def read_manifest(folder: str) -> Manifest | None:
-    """Read a folder's manifest; None where there is none. Raises InputError when it is damaged."""
+    """A folder's manifest; None if it has none. Raises InputError when it is damaged."""
     path = join(folder, NAME)
-    return parsed_manifest(read_bytes(path), path) if exists(path) else None
+    return parse_manifest(read_bytes(path), path) if exists(path) else None
 
 
-def parsed_manifest(data: bytes, path: str) -> Manifest:
+def parse_manifest(data: bytes, path: str) -> Manifest:
     """The manifest in a file's bytes; `path` names it. Raises InputError when it is damaged."""
     remedy = "build the set again, or update zeroseg"
     return read_record(Manifest, data, f"manifest {path}", remedy=remedy)

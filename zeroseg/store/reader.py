@@ -1,11 +1,10 @@
-"""One sample's bytes, from any shard at any place."""
+"""Random access to samples: the bytes of one by its shard and its number there."""
 
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,25 +15,25 @@ from zeroseg.store.shard_set import ShardSet
 from zeroseg.store.tar_index import TarIndex, read_index
 
 OPEN_SHARDS = 8
-"""Shards that a reader holds open; a shuffled block of neighbours seldom spans more."""
+"""Most shards that a reader holds open; a shuffled block of neighbours seldom spans more."""
 
 
 class UnreadableShard(Exception):
-    """A shard that could not be opened after every try."""
+    """A shard that could not be opened, after all retries."""
 
 
 class RawSample(NamedTuple):
-    """The members of one sample, undecoded."""
+    """One sample's members, undecoded."""
 
     shard: str
     key: str
     members: dict[str, bytes]
 
 
-@dataclass(frozen=True)
-class _OpenShard:
+class _OpenShard(NamedTuple):
     index: TarIndex
     file: int
+    """Its descriptor."""
 
 
 class ShardReader:
@@ -48,30 +47,30 @@ class ShardReader:
         self._copying: threading.Thread | None = None
 
     def key(self, shard: int, number: int) -> str:
-        """The sample's key. Raises UnreadableShard."""
+        """Key of a sample. Raises UnreadableShard."""
         return self._shard(shard).index.keys[number]
 
     def number(self, shard: int, key: str) -> int | None:
-        """Where a key stands in a shard; None where it does not. Raises UnreadableShard."""
+        """Number of the sample of that key; None if the shard has none. Raises UnreadableShard."""
         return self._shard(shard).index.numbers.get(key)
 
     def read(self, shard: int, number: int, only: Collection[str] = ()) -> RawSample:
-        """The bytes of a sample's members, or of `only` some, if it has them.
+        """A sample's members, all or `only` those of these extensions, as far as it has them.
 
         Raises UnreadableShard, or OSError when the file is shorter than its index says.
         """
-        opened = self._shard(shard)
+        index, file = self._shard(shard)
         members = {}
-        for extension, span in opened.index.members[number].items():
+        for extension, span in index.members[number].items():
             if only and extension not in only:
                 continue
-            members[extension] = os.pread(opened.file, span.size, span.offset)
+            members[extension] = os.pread(file, span.size, span.offset)
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")
-        return RawSample(self.shards.urls[shard], opened.index.keys[number], members)
+        return RawSample(self.shards.urls[shard], index.keys[number], members)
 
-    def expect(self, shard: int) -> None:
-        """Begin to copy a remote shard while others are read."""
+    def prefetch(self, shard: int) -> None:
+        """Begin to copy a remote shard, which will be read soon, in the background."""
         busy = self._copying is not None and self._copying.is_alive()
         if busy or shard == self._expected or shard in self._open:
             return
@@ -95,7 +94,7 @@ class ShardReader:
         if shard not in self._open:
             try:
                 open_copy = partial(self._open_copy, shard)
-                self._open[shard] = self.cache.persistently(lambda: self._read(shard, open_copy))
+                self._open[shard] = self.cache.retry(lambda: self._read(shard, open_copy))
             except (OSError, InputError) as error:
                 self._unreadable[shard] = str(error)
                 raise UnreadableShard(str(error)) from error

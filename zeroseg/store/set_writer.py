@@ -1,7 +1,7 @@
-"""Writing a set of shards so that it can be stopped at any time and gone on with.
+"""Writing a set of shards, resumable after a stop at any point.
 
-While a set is being written, `.building/` holds what it is made from and a record of each finished job.
-A shard appears whole under its name; the manifest is written last of all, and is what readers trust.
+Until it is finished, `.building/` holds the fingerprint of what the set is made from and a record of
+each finished job. A shard appears complete under its name; the manifest, which readers trust, comes last.
 """
 
 import hashlib
@@ -28,12 +28,11 @@ class BuildPlan:
     fingerprint: str
 
 
-def begin(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | None:
-    """Claim a folder, or go on in it; return its manifest if the set is finished.
+def begin_set(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | None:
+    """Begin a set in a folder or go on with it; the manifest if it is finished, else None.
 
-    Of several processes one claims it; the others only look.
-
-    Raises InputError when the folder holds a set of another fingerprint.
+    Of several processes one has `claim` and writes the fingerprint. Raises InputError when the folder
+    holds a set of another fingerprint.
     """
     finished = read_manifest(folder)
     if finished is not None:
@@ -56,12 +55,12 @@ def begin(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | No
 
 
 def record_path(folder: str, job: str) -> str:
-    """Where a job says that it is done."""
+    """Path or URL of a job's record; it exists once the job is done."""
     return join(folder, f"{BUILDING}/{job}.json")
 
 
-def publish(path: Path, folder: str) -> ShardRecord:
-    """Put a finished shard and its index where they belong."""
+def publish_shard(path: Path, folder: str) -> ShardRecord:
+    """Copy a shard, and an index of it, into the set's folder; returns the shard's facts."""
     index = scan(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -73,14 +72,14 @@ def publish(path: Path, folder: str) -> ShardRecord:
     return record
 
 
-def finish(
+def finish_set(
     folder: str,
     shards: Sequence[ShardRecord],
     left_out: Sequence[str],
     built_from: Mapping[str, str],
     classes: tuple[str, ...] = (),
 ) -> Manifest:
-    """Name what was left out, write the manifest, and clear away what only the work needed."""
+    """Write the manifest and the list of what was left out; delete `.building/`."""
     if left_out:
         lines = "".join(json.dumps({"left_out": line}) + "\n" for line in left_out)
         write_atomically(join(folder, LEFT_OUT), lines.encode())

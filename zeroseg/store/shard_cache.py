@@ -1,9 +1,9 @@
-"""Local files for shards wherever they are, so that every reader reads by offset.
+"""Local copies of remote shards, so that every reader reads by offset.
 
-A local shard is itself. A remote one (an fsspec URL, or webdataset's `pipe:`) is copied whole into
-a folder, once for all processes of a machine, and the longest unused copies make room for it. A copy is
-compared with what is known of the shard before it gets its name, and its name is of URL and version: a
-set that is built again under the same URL has other copies.
+A local shard is itself. A remote one (an fsspec URL, or webdataset's `pipe:`) is copied in full into a
+folder, once for all processes of a machine; the least recently used copies make room for it. A copy is
+compared with its version before it gets its name, and the name is a hash of URL and version: a set that
+is built again under the same URL has other copies.
 """
 
 import hashlib
@@ -27,26 +27,26 @@ UNKNOWN = Version()
 
 
 def is_local(url: str) -> bool:
-    """Whether a path of this machine, and no URL or command."""
+    """Whether it is a path of this machine; False for a URL (also `file://`) and a `pipe:`."""
     return "://" not in url and not url.startswith("pipe:")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardCache:
-    """Where copies of remote shards are kept, and how hard reading tries."""
+    """Folder for copies of remote shards, its limit, and how often reading is retried."""
 
     folder: Path = Path("~/.cache/zeroseg/shards")
     gigabytes: float = 100.0
-    """Most that the copies may take."""
+    """Largest total of the copies, in 1e9 bytes; the newest stays even if it alone is larger."""
     retries: int = 3
-    """Further tries of a shard that cannot be read."""
+    """Tries of a shard that cannot be read, after the first."""
     pause: float = 1.0
-    """Seconds before the first further try; each later one waits twice as long."""
+    """Seconds before the first retry; each later one waits twice as long."""
 
     def read(
         self, url: str, action: Callable[[Path], Result], version: Version = UNKNOWN
     ) -> Result:
-        """What `action` makes of a local file with the shard's bytes; nobody removes it meanwhile.
+        """Result of `action` on a local file with the shard's bytes, which stays there meanwhile.
 
         Raises OSError or InputError when the file cannot be had, or is not of that version.
         """
@@ -73,8 +73,8 @@ class ShardCache:
                     old.unlink()
                     index_path(old).unlink(missing_ok=True)
 
-    def persistently(self, action: Callable[[], Result]) -> Result:
-        """Do what may fail for a while; the last failure is raised."""
+    def retry(self, action: Callable[[], Result]) -> Result:
+        """Result of `action`, tried again after an OSError or InputError; the last one is raised."""
         for attempt in range(self.retries):
             try:
                 return action()
@@ -84,7 +84,7 @@ class ShardCache:
 
 
 def _fetch(url: str, copy: Path, version: Version) -> None:
-    """Copy a remote shard, and its index where there is one: whole and right, or not at all."""
+    """Copy a remote shard, and its index where there is one; `copy` exists only if all went well."""
     fresh = copy.with_suffix(".new")
     if url.startswith("pipe:"):
         with gopen(url, "rb") as stream, fresh.open("wb") as file:

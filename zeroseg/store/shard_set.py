@@ -1,20 +1,24 @@
-"""Which shards a spec names, how many samples each holds, and whether they are what was built."""
+"""Which shards a spec names, how many samples each holds, and whether they are those of their manifest."""
 
 import glob
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache as cache_calls
 from pathlib import Path
 
 from tqdm import tqdm
 from webdataset.shardlists import expand_urls
 
 from zeroseg.errors import InputError
-from zeroseg.store.manifest import ShardRecord, read_manifest
+from zeroseg.store.manifest import Manifest, ShardRecord, read_manifest
 from zeroseg.store.shard_cache import ShardCache, is_local
 from zeroseg.store.storage import Version, join, version
 from zeroseg.store.tar_index import TarIndex, image_extension, read_index
+
+Manifests = Callable[[str], Manifest | None]
+"""Reads a folder's manifest, each once."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,13 @@ class ShardSet:
 
     urls: tuple[str, ...]
     counts: tuple[int, ...]
-    """Samples of each."""
+    """Samples of each shard."""
     weights: tuple[float, ...]
-    """How often each comes in an epoch."""
+    """How often each shard comes in an epoch."""
     versions: tuple[Version, ...]
-    """What is known of each one's content: by its manifest, else by its storage."""
+    """Version of each shard that was counted: its manifest's, else its storage's."""
     classes: tuple[str, ...] = ()
-    """Names by label index; none where no manifest tells, or where two tell different ones."""
+    """Class names by label index; empty without a manifest, or when two manifests differ."""
 
     @property
     def samples(self) -> int:
@@ -38,7 +42,7 @@ class ShardSet:
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """SHA-256 of each shard, empty where no manifest tells."""
+        """SHA-256 of each shard; empty without a manifest."""
         return tuple(version.sha256 for version in self.versions)
 
 
@@ -53,7 +57,7 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     Raises InputError when nothing matches, a shard is missing, cut short or without an image, when
     it is not what its manifest says, or when weights do not fit.
     """
-    parts, manifests = spec.split("::"), _Manifests()
+    parts, manifests = spec.split("::"), cache_calls(read_manifest)
     if weights and (len(weights) != len(parts) or min(weights) <= 0):
         raise InputError(
             f"data.weights is {tuple(weights)}: give one positive number for each of the "
@@ -63,66 +67,31 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     urls = [url for part in found for url in part]
     if twice := [url for url, n in Counter(urls).items() if n > 1]:
         raise InputError(f"data.shards names {twice[0]} twice: use data.weights to see it oftener")
-    bar = tqdm(urls, desc="shards", unit="shard", delay=2)
-    counted = [_count(url, manifests.record(url), cache) for url in iter(bar)]
-    each = [w for w, part in zip(weights or [1.0] * len(parts), found, strict=True) for _ in part]
-    lists = {manifests.classes(url) for url in urls}
+    beside = [_beside(url, manifests) for url in urls]
+    bar = tqdm(zip(urls, beside, strict=True), "shards", len(urls), unit="shard", delay=2)
+    counted = [_count(url, _record(url, manifest), cache) for url, manifest in bar]
+    lists = {manifest.classes if manifest else () for manifest in beside}
     return ShardSet(
         urls=tuple(urls),
         counts=tuple(count for count, _ in counted),
-        weights=tuple(each),
+        weights=tuple(
+            weight
+            for weight, part in zip(weights or [1.0] * len(parts), found, strict=True)
+            for _ in part
+        ),
         versions=tuple(version for _, version in counted),
         classes=lists.pop() if len(lists) == 1 else (),
     )
 
 
-class _Manifests:
-    """Manifests by folder, each read once."""
-
-    def __init__(self) -> None:
-        self._records: dict[str, dict[str, ShardRecord] | None] = {}
-        self._classes: dict[str, tuple[str, ...]] = {}
-
-    def of(self, folder: str) -> dict[str, ShardRecord] | None:
-        """Shards of a folder by name; None without a manifest."""
-        if folder not in self._records:
-            manifest = read_manifest(folder)
-            self._records[folder] = (
-                None if manifest is None else {s.name: s for s in manifest.shards}
-            )
-            self._classes[folder] = () if manifest is None else manifest.classes
-        return self._records[folder]
-
-    def classes(self, url: str) -> tuple[str, ...]:
-        """Names by label index, as the manifest beside a shard has them; none without one."""
-        if url.startswith("pipe:"):
-            return ()
-        folder, _ = _split(url)
-        self.of(folder)
-        return self._classes[folder]
-
-    def record(self, url: str) -> ShardRecord | None:
-        """What the manifest beside a shard says of it. Raises InputError when it has another set."""
-        if url.startswith("pipe:"):
-            return None
-        folder, name = _split(url)
-        records = self.of(folder)
-        if records is not None and name not in records:
-            raise InputError(
-                f"shard {url} is not in the manifest beside it, so no finished build wrote it: "
-                "remove it, or run `zeroseg shards index` on the folder"
-            )
-        return None if records is None else records[name]
-
-
-def _shards(part: str, manifests: _Manifests) -> list[str]:
-    """The shards that one part names."""
+def _shards(part: str, manifests: Manifests) -> list[str]:
+    """Paths or URLs of the shards that one part of a spec names."""
     if part.startswith("pipe:"):
         return expand_urls(part)
     if part.endswith(".tar"):
         found = [url for braced in expand_urls(part) for url in _matches(braced, manifests)]
-    elif records := manifests.of(part):
-        found = [join(part, name) for name in records]
+    elif manifest := manifests(part):
+        found = [join(part, name) for name in manifest.by_name]
     else:
         found = sorted(glob.glob(f"{glob.escape(part)}/*.tar")) if is_local(part) else []
     if not found:
@@ -132,11 +101,15 @@ def _shards(part: str, manifests: _Manifests) -> list[str]:
     return found
 
 
-def _matches(url: str, manifests: _Manifests) -> list[str]:
+def _matches(url: str, manifests: Manifests) -> list[str]:
+    """Shards that a path with `*` matches; any other path or URL by itself."""
     if not (is_local(url) and "*" in url):
         return [url]
-    found, (folder, pattern) = sorted(glob.glob(url)), _split(url)
-    wanted = {name for name in manifests.of(folder) or () if fnmatchcase(name, pattern)}
+    folder, pattern = _split(url)
+    found, manifest = sorted(glob.glob(url)), manifests(folder)
+    wanted = (
+        {name for name in manifest.by_name if fnmatchcase(name, pattern)} if manifest else set()
+    )
     if gone := sorted(wanted - {Path(f).name for f in found}):
         raise InputError(
             f"shard {join(folder, gone[0])} is in its manifest but not there: "
@@ -146,13 +119,35 @@ def _matches(url: str, manifests: _Manifests) -> list[str]:
 
 
 def _split(url: str) -> tuple[str, str]:
+    """Folder and file name."""
     folder, _, name = url.rpartition("/")
     return folder or ".", name
 
 
+def _beside(url: str, manifests: Manifests) -> Manifest | None:
+    """The manifest of a shard's folder; None if it has none, and for a `pipe:`."""
+    return None if url.startswith("pipe:") else manifests(_split(url)[0])
+
+
+def _record(url: str, manifest: Manifest | None) -> ShardRecord | None:
+    """What the manifest beside a shard says of it; None without a manifest."""
+    if manifest is None:
+        return None
+    record = manifest.by_name.get(_split(url)[1])
+    if record is None:
+        raise InputError(
+            f"shard {url} is not in the manifest beside it, so no finished build wrote it: "
+            "remove it, or run `zeroseg shards index` on the folder"
+        )
+    return record
+
+
 def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int, Version]:
-    """Samples of a shard, and which version of it has them: what its manifest says, if a local file
-    is that long; else what is in it."""
+    """Samples of a shard and their version: its manifest's, else by reading it through.
+
+    Raises InputError when a local file is missing or not as long as its manifest says, or when a
+    shard without manifest cannot be read or has no image.
+    """
     if is_local(url) and not Path(url).is_file():
         raise InputError(
             f"shard {url} does not exist: check the path, or build it with `zeroseg shards build`"
@@ -165,7 +160,7 @@ def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int
             )
         return record.samples, Version(record.bytes, record.sha256)
     try:
-        index, told = cache.persistently(lambda: _read_through(url, cache))
+        index, told = cache.retry(lambda: _read_through(url, cache))
     except OSError as error:
         raise InputError(f"shard {url} cannot be read ({error}): check the address") from error
     if not any(image_extension(members) for members in index.members):
@@ -177,5 +172,6 @@ def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int
 
 
 def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex, Version]:
+    """Index of a shard without manifest, and the version that its storage tells."""
     told = Version() if is_local(url) or url.startswith("pipe:") else version(url)
     return cache.read(url, read_index, told), told

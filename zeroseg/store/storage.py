@@ -1,8 +1,8 @@
-"""Where bytes are: a local path, or a URL of a protocol that fsspec knows (`s3://`, `hf://`, ...).
+"""Files and folders, local or behind a URL of a protocol that fsspec knows (`s3://`, `hf://`, ...).
 
 A name without `://` is a local path, and so is `file://` followed by a path as it is, not quoted.
-Whatever goes wrong is an InputError that names the path or URL: bytes that cannot be fetched stop a
-build, since leaving them out would make a set depend on the network.
+Every function raises InputError naming the path or URL, whatever goes wrong: bytes that cannot be
+fetched stop a build, since leaving them out would make a set depend on the network.
 """
 
 import os
@@ -23,19 +23,18 @@ _TAGS = ("ETag", "etag", "Last-Modified", "LastModified", "mtime", "created")
 
 
 def join(root: str, name: str) -> str:
-    """The path or URL of what is called `name`, with slashes, below a root."""
+    """Path or URL of `name`, which may have slashes, below a root."""
     return f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
 
 
-def listed(
+def list_files(
     root: str, suffixes: Collection[str] = (), *, recursive: bool = True
 ) -> list[tuple[str, int | None]]:
-    """Files below a folder as (path below it with slashes, bytes), in order of path.
+    """Files below a folder as (path below it with slashes, size in bytes), in order of path.
 
-    Suffixes are given in lower case with their dot and match either case; none means every file.
-    Local links are followed. A size is None where a web server does not tell. Raises InputError
-    when the folder cannot be read; in an object store, where folders are but parts of names, a
-    missing one is empty.
+    `suffixes` are in lower case with their dot and match either case; empty: every file. Local links
+    are followed. A size is None where a web server does not tell it. A missing local folder is an
+    error; in an object store, where folders are but parts of names, a missing one is empty.
     """
     with _naming(root, "listed"):
         local = _local(root)
@@ -46,27 +45,29 @@ def listed(
 
 
 def exists(url: str) -> bool:
-    """Whether there is such a file or folder."""
+    """Whether there is a file or folder of that name."""
     return _info(url) is not None
 
 
 def is_file(url: str) -> bool:
-    """Whether it is a file and no folder; False when there is no such thing."""
+    """Whether there is a file of that name; False for a folder."""
     info = _info(url)
     return info is not None and info["type"] == "file"
 
 
 class Version(NamedTuple):
-    """What tells a file's content from what the same name held before, as far as anything tells."""
+    """What is known of a file's content without reading it: other content has another version."""
 
     bytes: int | None = None
+    """None if unknown."""
     sha256: str = ""
+    """Of all bytes, in hexadecimal; empty if unknown."""
     tag: str = ""
-    """Of its storage: an ETag, or the time of the last change."""
+    """The storage's own: an ETag, or the time of the last change; empty if unknown."""
 
 
 def version(url: str) -> Version:
-    """What a storage tells of a file's content without reading it."""
+    """Size and tag of a file, as its storage tells them."""
     info = _info(url)
     if info is None:
         raise _refusal(url, "read", FileNotFoundError("no such file"))
@@ -82,15 +83,15 @@ def read_bytes(url: str) -> bytes:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Copy a file to a local path, in pieces; what a failure leaves there is no copy."""
+    """Copy a file to a local path, in pieces; after an error the path may hold a part of it."""
     with _naming(url, "read"):
         storage, remote = _storage(url)
         storage.get_file(remote, str(path))
 
 
 @contextmanager
-def opened(url: str) -> Iterator[BinaryIO]:
-    """A file to read in pieces; it can seek. Every failure to read it names it."""
+def open_file(url: str) -> Iterator[BinaryIO]:
+    """File to read in pieces, with `seek`; reading it, too, raises InputError alone."""
     with _naming(url, "read"):
         storage, path = _storage(url)
         file = storage.open(path, "rb")
@@ -99,12 +100,11 @@ def opened(url: str) -> Iterator[BinaryIO]:
 
 
 def write_atomically(url: str, data: bytes | Path) -> None:
-    """Write bytes, or a copy of a local file, so that the name shows all of it or nothing new.
+    """Write bytes, or a copy of a local file: the name shows all of it or what it showed before.
 
-    Locally, missing folders are made, and the file is on the disk under its name when this
-    returns. An object store shows an object once its upload is complete, so there it is sent as it
-    is; storage that is no object store and not local (`sftp://`) promises no such thing. One name
-    has one writer at a time.
+    Locally, missing folders are made, and the file is on the disk when this returns. An object store
+    shows an object once its upload is complete; other storages (`sftp://`) promise no such thing. A
+    name must have one writer at a time.
     """
     with _naming(url, "written"):
         local = _local(url)
@@ -119,7 +119,7 @@ def write_atomically(url: str, data: bytes | Path) -> None:
 
 
 def remove(url: str) -> None:
-    """Delete a folder and all below it; nothing happens when there is none."""
+    """Delete a folder with all below it, or a file; a missing one is no error."""
     with _naming(url, "removed"):
         local = _local(url)
         if local is not None:
@@ -201,8 +201,8 @@ def _remote_files(root: str, recursive: bool) -> Iterator[tuple[str, int | None]
 
 
 class _StorageFile(RawIOBase):
-    """A storage's open file, whose failures are InputErrors: what reads it, a decoder perhaps, can
-    then tell damaged bytes from bytes that did not come."""
+    """Open file of a storage that raises InputError when it cannot be read, so that a decoder's own
+    errors, which tell of damaged bytes, are another thing than bytes that did not come."""
 
     def __init__(self, url: str, file: Any) -> None:
         self._url, self._file = url, file
@@ -225,7 +225,7 @@ class _StorageFile(RawIOBase):
 
 @contextmanager
 def _naming(url: str, done: str) -> Iterator[None]:
-    """Turn what a storage's own library raises, of whatever class, into an InputError."""
+    """Raises InputError in place of what a storage's library raises, of whatever class."""
     try:
         yield
     except Exception as error:

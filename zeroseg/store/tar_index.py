@@ -1,4 +1,4 @@
-"""Where each member of a shard lies, so that any sample can be read alone and in any order.
+"""Offsets of a shard's members, so that any sample can be read alone and in any order.
 
 An index file stands beside its shard (`x.tar`, `x.idx`) in the format of NVIDIA DALI's `wds2idx`,
 version 1.2: a line with the version and the number of samples, then for every sample a line of
@@ -20,7 +20,7 @@ _IMAGES = ("jpg", "jpeg", "webp", "png")
 
 
 class Span(NamedTuple):
-    """Where a member's bytes are in the tar."""
+    """A member's bytes in the tar."""
 
     offset: int
     size: int
@@ -32,29 +32,29 @@ class TarIndex:
 
     keys: tuple[str, ...]
     members: tuple[Mapping[str, Span], ...]
-    """By extension, for each sample."""
+    """Spans by extension, for each sample."""
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @cached_property
     def numbers(self) -> dict[str, int]:
-        """Where each key stands."""
+        """Number of each sample by its key."""
         return {key: number for number, key in enumerate(self.keys)}
 
 
 def image_extension(members: Mapping[str, object]) -> str | None:
-    """Which member of a sample is its image."""
+    """Extension of the member that is the sample's image; None if it has no image."""
     return next((e for e in _IMAGES if e in members), None)
 
 
 def index_path(shard: Path) -> Path:
-    """Where a shard's index file is."""
+    """Path of a shard's index file."""
     return shard.with_suffix(".idx")
 
 
 def scan(shard: Path) -> TarIndex:
-    """Find every sample by reading the tar's headers.
+    """Index of a shard, made by reading the tar's headers.
 
     Members of one sample stand side by side and share the name up to its first dot, as in
     webdataset. Raises InputError when the file is no tar, or is cut short.
@@ -92,18 +92,18 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def read_index(shard: Path) -> TarIndex:
-    """Read the index file beside a shard, or scan the shard where there is none.
+    """Index of a shard, from the file beside it, else by a scan.
 
     Raises InputError when either cannot be read.
     """
     path = index_path(shard)
     if not path.is_file():
         return scan(shard)
-    return parsed_index(path.read_text(), str(path))
+    return parse_index(path.read_text(), str(path))
 
 
-def parsed_index(text: str, path: str) -> TarIndex:
-    """Read the text of an index file; `path` names it in the error."""
+def parse_index(text: str, path: str) -> TarIndex:
+    """Index from the text of an index file. Raises InputError naming `path`."""
     head, *lines = text.splitlines() or [""]
     if head.split() != [VERSION, str(len(lines))]:
         raise InputError(
@@ -126,7 +126,7 @@ def parsed_index(text: str, path: str) -> TarIndex:
 
 
 def index_text(index: TarIndex) -> str:
-    """What the index file holds. Raises InputError for a key with a space, which it cannot."""
+    """Text of the index file. Raises InputError for a key with a space, which it cannot hold."""
     if spaced := [key for key in index.keys if " " in key]:
         raise InputError(f"key {spaced[0]!r} has a space: an index cannot hold it, build it again")
     lines = (

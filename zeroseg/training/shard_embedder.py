@@ -20,7 +20,7 @@ from zeroseg.data.crop_batches import CropBatch, CropReading
 from zeroseg.data.embeddings import TeacherRecord, embedding_members
 from zeroseg.data.loader import AtWork, load_in_workers
 from zeroseg.errors import InputError
-from zeroseg.store.set_writer import publish, record_path
+from zeroseg.store.set_writer import publish_shard, record_path
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
 from zeroseg.store.storage import write_atomically
@@ -108,7 +108,7 @@ class ShardEmbedder:
                         tqdm.write(f"lost {loss}", file=sys.stderr)
                     lost += batch.lost
                     self._advance(bar, len(batch.keys) + len(batch.lost))
-            written = dataclasses.asdict(publish(path, self.output))
+            written = dataclasses.asdict(publish_shard(path, self.output))
         record = {"shard": written, "left_out": [str(loss) for loss in lost]}
         write_atomically(self.done(shard), json.dumps(record).encode())
 
