@@ -13,8 +13,8 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from pipelines.embed import EmbedConfig, embed
 from shards import table
 from shards.check import check
-from shards.img2dataset import img2dataset
-from shards.table import parquet
+from shards.img2dataset import Img2Dataset
+from shards.table import Parquet
 from tests.support.corpora import ONE, packed, put, samples
 from tests.support.streams import write
 from zeroseg import CLIPConfig
@@ -103,7 +103,7 @@ def test_a_record_of_embeddings_that_cannot_be_fetched_is_no_damaged_one(root, f
 def test_stats_of_img2dataset_that_cannot_be_fetched_are_no_bad_sample(root, fail):
     stats = json.dumps({"successes": 1}).encode()
     put(root, {"00000.tar": packed({"000000000.jpg": ONE}), "00000_stats.json": stats})
-    source = img2dataset(root)
+    source = Img2Dataset(root).source()
     fail("00000_stats.json")
     assert tells_the_network(refusal(lambda: samples(source)), f"{root}/00000_stats.json")
 
@@ -113,7 +113,7 @@ def test_a_tar_that_does_not_come_whole_is_no_damaged_one(root, cut):
     stats = json.dumps({"successes": 2}).encode()
     tar = packed({"000000000.jpg": ONE, "000000001.jpg": bytes(200_000)})
     put(root, {"00000.tar": tar, "00000_stats.json": stats})
-    source = img2dataset(root)
+    source = Img2Dataset(root).source()
     cut(behind=100_000)
     text = refusal(lambda: samples(source))
     assert f"{root}/00000.tar cannot be read" in text
@@ -124,7 +124,7 @@ def test_a_row_group_that_does_not_come_is_no_damaged_one(root, cut, monkeypatch
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table({"image": [ONE, ONE]}), buffer, row_group_size=1)
     put(root, {"x.parquet": buffer.getvalue()})
-    source = parquet(root)
+    source = Parquet(root).source()
     read_rows = table._values
 
     def fail_at_rows(*args):
