@@ -27,7 +27,7 @@ from zeroseg.errors import InputError
 from zeroseg.evaluation.labelled import LabelledSet, open_labelled_set
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.results import Result
-from zeroseg.models.zeroseg import Readout
+from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.training.processes import make_accelerator
 
@@ -48,8 +48,8 @@ class EvaluateConfig:
     """Labelled shards of other data, for a protocol whose threshold is chosen there."""
     held_out_benchmark: str = ""
     """Theirs."""
-    readout: Readout = "segments"
-    """Of a student."""
+    readout: str = ""
+    """How a trained model is read; empty takes its best by validation."""
     limit: int | None = None
     """Only the first so many images: for a look."""
     boundary: bool = False
@@ -69,10 +69,10 @@ class EvaluateConfig:
     """Of a CLIP, as in `CLIPConfig`."""
 
 
-def run(config: EvaluateConfig) -> Result:
+def run(config: EvaluateConfig, methods: Sequence[type[MethodConfig]] = METHODS) -> Result:
     """Evaluate, and write `results/` and `examples/` into the folder; return the result.
 
-    Raises InputError before anything is scored when model, data, protocol and benchmark do not fit.
+    `methods` are those that a saved model may be of. Raises InputError before anything is scored when model, data, protocol and benchmark do not fit.
     """
     benchmark = benchmark_named(config.benchmark)
     protocol = config.protocol.on(benchmark)
@@ -81,7 +81,7 @@ def run(config: EvaluateConfig) -> Result:
     accelerator = make_accelerator("no")
     options = {"register": config.register, "mean": config.mean, "std": config.std}
     model = evaluated_model(
-        config.model, config.readout, accelerator.device, options, config.output
+        config.model, config.readout, accelerator.device, options, config.output, methods
     )
     evaluation = Evaluation(
         images=images,

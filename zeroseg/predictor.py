@@ -18,7 +18,7 @@ from torch import Tensor
 from zeroseg.data.images import decode_image, resized
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import label_maps
+from zeroseg.evaluation.evaluate import class_scores, label_maps
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
 from zeroseg.evaluation.task import Task, task_for
@@ -59,10 +59,21 @@ class Predictor:
         With a `background` threshold, 0 is what is below it and names count from 1. Raises InputError
         for a picture that cannot be read, fewer than two names, or a readout the model does not have.
         """
-        pixels = picture_pixels(image)
-        segmenter, task = self.segmenter(readout), self.task(names, background, protocol)
-        size = (pixels.shape[1], pixels.shape[2])
-        return label_maps(segmenter, self._input(pixels, segmenter, task), task, size)[0].cpu()
+        task = self.task(names, background, protocol)
+        return label_maps(*self._question(image, readout, task))[0].cpu()
+
+    def scores(
+        self,
+        image: Picture,
+        names: Sequence[str],
+        *,
+        readout: str = "",
+        protocol: ProtocolConfig = PHOTO,
+    ) -> Float[Tensor, "class height width"]:
+        """The probability of each of `names` at every pixel. Raises InputError as `segment` does."""
+        return class_scores(*self._question(image, readout, self.task(names, None, protocol)))[
+            0
+        ].cpu()
 
     def task(
         self,
@@ -82,12 +93,14 @@ class Predictor:
         rules = dataclasses.replace(protocol, names="plain").on(words)
         return dataclasses.replace(rules, short_side=rules.short_side or self.image_size)
 
-    def _input(
-        self, pixels: UInt8[Tensor, "3 height width"], segmenter: Segmenter, task: Task
-    ) -> Float[Tensor, "1 3 rows columns"]:
+    def _question(
+        self, image: Picture, readout: str, task: Task
+    ) -> tuple[Segmenter, Float[Tensor, "1 3 rows columns"], Task, tuple[int, int]]:
+        """Who is asked, of which pixels at the model's size, what, and the picture's own size."""
+        pixels, segmenter = picture_pixels(image), self.segmenter(readout)
         size = (pixels.shape[1], pixels.shape[2])
         scaled = resized(pixels, task.protocol.picture_size(size, segmenter.multiple))
-        return (scaled[None].float() / 255).to(self.clip.mean.device)
+        return segmenter, (scaled[None].float() / 255).to(self.clip.mean.device), task, size
 
 
 def load(

@@ -21,15 +21,15 @@ def dry_run(config: RunConfig) -> None:
     job.model.train()
     batches = iter(job.state.stream)
     for step in range(2):  # the first also pays for what is done once
-        job.rates()
-        with job.meter.waiting():
+        job.metrics.rates()
+        with job.metrics.meter.waiting():
             batch = next(batches).to(accelerator.device)
         if step == 0:
             job.count(batch)
         rate = config.schedule(0, peak=config.optimizer.learning_rate, total=config.steps)
         made = job.optimization(batch, step, rate)
         job.optimization.skipped()  # waits for the device
-    rates = job.rates()
+    rates = job.metrics.rates()
     parts = {k: float(v) for k, v in (made.losses | made.figures).items()}
     accelerator.print(json.dumps(to_json(config), indent=2))
     accelerator.print("\n".join(_lines(job, rates, parts)))
@@ -56,7 +56,7 @@ def _lines(job: Job, rates: dict[str, float], losses: dict[str, float]) -> list[
         f"data         {len(plan.order(0))} images, {epochs:.1f} epochs",
         f"speed        {rates['images_per_second']:.1f} images/s, "
         f"{rates['images_per_second_per_device']:.1f} a process, {rates['data_wait']:.0%} of it waiting for data",
-        f"MFU          {mfu} of {job.peak / 1e12:.3g} TFLOP/s",
+        f"MFU          {mfu} of {job.metrics.peak / 1e12:.3g} TFLOP/s",
         f"memory       {rates['memory_gb']:.2f} GB a process",
         f"end          {left} after the start, {datetime.now() + left:%Y-%m-%d %H:%M} if it started now",
         "figures      " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items()),

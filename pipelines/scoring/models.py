@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from pipelines.scoring.result_files import slug
 from zeroseg.evaluation.results import ModelIdentity
 from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
+from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.saved import load, model_folder
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.segmenter import Segmenter
-from zeroseg.models.zeroseg import Readout
 
 PREFIX = "clip:"
 
@@ -35,15 +36,16 @@ class EvaluatedModel:
 
 def evaluated_model(
     model: str,
-    readout: Readout,
+    readout: str,
     device: torch.device,
     clip_options: dict[str, Any],
     output: Path | None = None,
+    methods: Sequence[type[MethodConfig]] = METHODS,
 ) -> EvaluatedModel:
     """Load a run folder, a model folder in one, or a CLIP and a method.
 
     `clip_options` are fields of `CLIPConfig` that the spec of a CLIP does not have. Results go to
-    `output`, by default into the run folder. Raises InputError when there is no such model, or it
+    `output`, by default into the run folder. `methods` are those that a saved model may be of. Raises InputError when there is no such model, or it
     cannot answer that way.
     """
     if model.startswith(PREFIX):
@@ -62,22 +64,25 @@ def evaluated_model(
             segmenter=clip_segmenter(clip, method),
             folder=output or Path("runs") / slug(name),
         )
-    description, module = load(Path(model))
+    description, module = load(Path(model), methods)
     module.to(device)
+    method = description.method
+    readout = readout or next(iter(method.readouts), "")
     folder = model_folder(Path(model))
     run = folder.parent
-    variant = "" if folder.name == "model" else f" {folder.name}"
+    variant = "" if folder.name == "model" else folder.name
     elsewhere = output is not None and output.resolve() != run.resolve()
+    parts = (method.label, variant, readout, f"of {run.resolve().name}" if elsewhere else "")
     return EvaluatedModel(
-        name=f"student{variant} {readout}" + (f" of {run.resolve().name}" if elsewhere else ""),
+        name=" ".join(part for part in parts if part),
         identity=ModelIdentity(
-            kind="student",
+            kind=method.label,
             folder=str(folder),
             readout=readout,
             sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         ),
         clip=CLIP(description.text, device),
-        segmenter=description.method.segmenter(module, readout),
+        segmenter=method.segmenter(module, readout),
         folder=output or run,
     )
 

@@ -75,5 +75,5 @@ def test_a_student_without_patch_embeddings_has_one_readout():
 
 def test_a_student_is_read_by_its_best_readout_unless_another_is_named():
     model = QUICKSTART.model()
-    assert QUICKSTART.segmenter(model).readout == "combined"
+    assert QUICKSTART.segmenter(model).readout == "patches"
     assert QUICKSTART.segmenter(model, "segments").readout == "segments"

@@ -15,6 +15,7 @@ from torch import allclose, equal
 from torch.distributed.tensor import DTensor  # noqa: TID251  a part is what is looked for
 
 from pipelines import train
+from pipelines.run import loop
 from tests.support.jobs import done
 from tests.support.training_runs import arguments, data, rows, trained
 from zeroseg.config import RunConfig
@@ -41,15 +42,15 @@ def sharing(config: RunConfig) -> Accelerator:
 
 def share(arguments: list[str]) -> None:
     """Train, sharing the student."""
-    train.accelerator_for = sharing
-    build = train.build_job
+    loop.accelerator_for = sharing
+    build = loop.build_job
 
     def build_shared(*args):
         job = build(*args)
         assert all(isinstance(p, DTensor) for p in job.state.student.parameters())
         return job
 
-    train.build_job = build_shared
+    loop.build_job = build_shared
     train.main(arguments)
 
 

@@ -45,20 +45,7 @@ def best_classes(
     Before any background threshold; where the protocol has an area threshold, after that.
     """
     protocol, queries = task.protocol, task.queries
-    scales = {protocol.softmax: protocol.logit_scale}
-    scores = window_scores(
-        segmenter,
-        images,
-        queries,
-        protocol.window,
-        protocol.stride,
-        logit_scale=scales.get("model"),
-    )
-    if protocol.pamr:
-        picture = F.interpolate(images, size, mode="bilinear")
-        whole = (Axis(side, side, (0,)) for side in size)
-        scores = WindowScores(pamr(picture, pixel_scores(scores, size), protocol.pamr), *whole)
-    scale = scales.get("pixels")
+    scores, scale = _scores(segmenter, images, task, size)
     best, index = best_class(scores, size, queries.owners, logit_scale=scale)
     if not protocol.area_threshold:
         return best, index
@@ -70,6 +57,42 @@ def best_classes(
     if task.benchmark.background:
         allowed[:, 0] = True
     return best_class(scores, size, queries.owners, logit_scale=scale, allowed=allowed)
+
+
+@torch.no_grad()
+def class_scores(
+    segmenter: Segmenter, images: Float[Tensor, "batch 3 height width"], task: Task, size: Sizes
+) -> Float[Tensor, "batch class label_height label_width"]:
+    """The score of every class at each pixel, of several queries the best: all of them, so mind the
+    memory. Probabilities, but under a protocol that takes no softmax."""
+    scores, scale = _scores(segmenter, images, task, size)
+    pixels = pixel_scores(scores, size)
+    if scale is not None:
+        pixels = (scale * pixels).softmax(dim=1)
+    owners, classes = task.queries.owners, len(task.benchmark.classes)
+    best = pixels.new_zeros(len(pixels), classes, *size)
+    return best.index_reduce(1, owners, pixels, "amax", include_self=False)
+
+
+def _scores(
+    segmenter: Segmenter, images: Float[Tensor, "batch 3 height width"], task: Task, size: Sizes
+) -> tuple[WindowScores, float | None]:
+    """Scores of all windows, and the logit scale of a softmax that is still to be taken at pixels."""
+    protocol = task.protocol
+    scales = {protocol.softmax: protocol.logit_scale}
+    scores = window_scores(
+        segmenter,
+        images,
+        task.queries,
+        protocol.window,
+        protocol.stride,
+        logit_scale=scales.get("model"),
+    )
+    if protocol.pamr:
+        picture = F.interpolate(images, size, mode="bilinear")
+        whole = (Axis(side, side, (0,)) for side in size)
+        scores = WindowScores(pamr(picture, pixel_scores(scores, size), protocol.pamr), *whole)
+    return scores, scales.get("pixels")
 
 
 def label_maps(

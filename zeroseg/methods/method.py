@@ -60,6 +60,11 @@ class MethodConfig(ABC):
         """
 
     @property
+    def label(self) -> str:
+        """What rows of tables call its models."""
+        return type(self).__name__
+
+    @property
     def readouts(self) -> tuple[str, ...]:
         """Ways in which the model can be read, the best by validation first; one, or none to name."""
         return ()
