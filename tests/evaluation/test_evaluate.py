@@ -18,7 +18,6 @@ from zeroseg.evaluation.task import Task, wording
 PLAIN = Benchmark(name="plain", classes=("a", "b", "c"), background=False)
 OBJECTS = Benchmark(name="objects", classes=("background", "a", "b", "c"), background=True)
 WHOLE = Protocol(window=0, softmax="none")
-generator = torch.Generator().manual_seed(0)
 
 
 class Pixelwise:
@@ -32,7 +31,8 @@ class Pixelwise:
 
 
 def random_images(count: int = 6, size: tuple[int, int] = (5, 7)) -> torch.Tensor:
-    return torch.randint(1, 256, (count, 3, *size), generator=generator) / 255
+    """Of 8 bits, as they travel; a pixel's three are never alike, so that one class is the best."""
+    return (torch.rand(count, 255, *size).argsort(1)[:, :3] + 1) / 255
 
 
 def batch(images: torch.Tensor, labels: torch.Tensor | None, start: int = 0) -> Batch:
@@ -76,7 +76,7 @@ def test_a_known_mistake_has_a_known_score():
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_scores_do_not_depend_on_the_batch_size_or_the_windows(size):
-    images, labels = random_images(), torch.randint(3, (6, 5, 7), generator=generator)
+    images, labels = random_images(), torch.randint(3, (6, 5, 7))
     parts = [
         batch(i, t, n * size)
         for n, (i, t) in enumerate(zip(images.split(size), labels.split(size), strict=True))
@@ -87,7 +87,7 @@ def test_scores_do_not_depend_on_the_batch_size_or_the_windows(size):
 
 
 def test_a_sweep_equals_one_evaluation_per_threshold():
-    images, labels = random_images(), torch.randint(4, (6, 10, 14), generator=generator)
+    images, labels = random_images(), torch.randint(4, (6, 10, 14))
     thresholds = (0.3, 0.45, 0.6, 1.0)
     asked = task(OBJECTS, replace(WHOLE, background_threshold=0.3))
     cpu = torch.device("cpu")
@@ -193,7 +193,7 @@ def test_ignored_pixels_do_not_count():
     assert scored([batch(images, labels)]).miou == 1
 
 
-@pytest.mark.parametrize("batches", [[], [batch(random_images(1), None)]])
+@pytest.mark.parametrize("batches", [[], [batch(torch.zeros(1, 3, 5, 7), None)]])
 def test_no_labelled_image_is_an_error(batches):
     with pytest.raises(InputError, match=r"no labelled image .*'plain'"):
         scored(batches)
