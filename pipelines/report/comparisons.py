@@ -12,10 +12,10 @@ from zeroseg.evaluation.tally import ClassCounts
 
 
 class Comparison(NamedTuple):
-    """How much higher the mean IoU of one result is than another's, in points."""
+    """How much higher the mean IoU of the first result is than the second's, in points."""
 
-    result: RunResult
-    other: RunResult
+    first: RunResult
+    second: RunResult
     difference: float
     low: float
     """Lower end of the interval with 95 % of the samples."""
@@ -37,34 +37,34 @@ class ComparisonGroup(NamedTuple):
 def comparison_groups(results: Sequence[RunResult]) -> list[ComparisonGroup]:
     """Comparisons under each setting that has any; results without counts are left out."""
     found = []
-    for group in groups_of(held.result for held in results):
-        same = [held for held in results if setting_of(held.result) == group.setting]
-        counts = {held.file: c for held in same if (c := _counts(held)) is not None}
-        counted = [held for held in same if held.file in counts]
-        if len(counted) > 1:
-            best = max(counted, key=lambda held: held.result.scores.miou)
-            others = [held for held in counted if held is not best]
-            rows = [_compared(best, counts[best.file], o, counts[o.file]) for o in others]
+    for group in groups_of(entry.result for entry in results):
+        same = [entry for entry in results if setting_of(entry.result) == group.setting]
+        counts = [(entry, c) for entry in same if (c := _counts(entry)) is not None]
+        if len(counts) > 1:
+            best = max(counts, key=lambda pair: pair[0].result.scores.miou)
+            rows = [_compared(*best, *pair) for pair in counts if pair is not best]
             found.append(ComparisonGroup(group.heading, rows))
     return found
 
 
-def comparison_of(held: RunResult, other: RunResult) -> Comparison | None:
-    """How much better a result is than another of the same setting; None if one has no counts."""
-    counts, fewer = _counts(held), _counts(other)
-    return None if counts is None or fewer is None else _compared(held, counts, other, fewer)
+def comparison_of(first: RunResult, second: RunResult) -> Comparison | None:
+    """How much better the first is than the second, of one setting; None if one has no counts."""
+    counts = _counts(first), _counts(second)
+    if counts[0] is None or counts[1] is None:
+        return None
+    return _compared(first, counts[0], second, counts[1])
 
 
 def _compared(
-    held: RunResult, counts: ClassCounts, other: RunResult, others: ClassCounts
+    first: RunResult, counts: ClassCounts, second: RunResult, others: ClassCounts
 ) -> Comparison:
-    values = paired(others, counts, absent=held.result.protocol.absent)
-    return Comparison(held, other, *(100 * value for value in values))
+    values = paired(others, counts, absent=first.result.protocol.absent)
+    return Comparison(first, second, *(100 * value for value in values))
 
 
-def _counts(held: RunResult) -> ClassCounts | None:
+def _counts(entry: RunResult) -> ClassCounts | None:
     """Counts of each image, images in order of their keys; None if they are not beside the result."""
-    if (tally := held.tally) is None:
+    if (tally := entry.tally) is None:
         return None
     order = np.argsort(np.array(tally.keys))
-    return ClassCounts(*(part[order] for part in tally.by_image(held.result.threshold.value)))
+    return ClassCounts(*(part[order] for part in tally.by_image(entry.result.threshold.value)))

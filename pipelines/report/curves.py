@@ -53,8 +53,8 @@ def charted(rows: Sequence[Row]) -> list[tuple[Chart, dict[str, dict[int, float]
     strange = [n for n in names if "/" in n and not any(chart.takes(n) for chart in CHARTS)]
     prefixes = dict.fromkeys(name.partition("/")[0] for name in strange)
     charts = [*CHARTS, *(Chart(prefix, (f"{prefix}/",)) for prefix in prefixes)]
-    held = [(c, {n: series(rows, n) for n in names if c.takes(n)}) for c in charts]
-    filled = [(c, {n: values for n, values in lines.items() if values}) for c, lines in held]
+    lines_of = [(c, {n: series(rows, n) for n in names if c.takes(n)}) for c in charts]
+    filled = [(c, {n: values for n, values in lines.items() if values}) for c, lines in lines_of]
     return [(chart, lines) for chart, lines in filled if lines]
 
 

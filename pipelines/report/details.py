@@ -63,7 +63,7 @@ class HeatMap(NamedTuple):
 
     columns: tuple[str, ...]
     rows: tuple[HeatRow, ...]
-    whole: bool
+    complete: bool
     """Whether these are all classes, not the worst alone."""
 
 
@@ -88,9 +88,9 @@ class Details:
     """Of the images' mean IoU, in percent."""
 
 
-def details_of(held: RunResult) -> Details:
+def details_of(entry: RunResult) -> Details:
     """Everything about one result."""
-    result = held.result
+    result = entry.result
     classes = class_scores(result)
     known = [score for score in classes if score.iou is not None]
     many = len(classes) > FEW
@@ -98,7 +98,7 @@ def details_of(held: RunResult) -> Details:
     images = [v for image in result.images if (v := number(image.miou)) is not None]
     identity = dataclasses.asdict(result.model)
     curve, scores = result.curve, result.scores
-    of = ", ".join((held.run, result.name, result.benchmark, result.protocol.name))
+    of = ", ".join((entry.run, result.name, result.benchmark, result.protocol.name))
     return Details(
         result=result,
         model={k: str(v)[:12] if k == "sha256" else str(v) for k, v in identity.items() if v},
@@ -154,7 +154,7 @@ def heat_map(confusion: Int[ndarray, "classes classes"], names: Sequence[str]) -
     pixels = confusion.sum(axis=1)
     present = np.flatnonzero(pixels)
     shares: Float[ndarray, "classes classes"] = confusion / np.maximum(pixels, 1)[:, None]
-    if whole := len(names) <= SHOWN:
+    if complete := len(names) <= SHOWN:
         rows, columns = present, np.arange(len(names))
     else:
         hits = confusion.diagonal()
@@ -172,7 +172,7 @@ def heat_map(confusion: Int[ndarray, "classes classes"], names: Sequence[str]) -
             )
             for r in rows
         ),
-        whole,
+        complete,
     )
 
 

@@ -30,11 +30,11 @@ def headlines_of(
     `baselines` are the names of runs that trained nothing.
     """
     found = []
-    for group in groups_of(held.result for held in results):
-        same = [held for held in results if setting_of(held.result) == group.setting]
-        others = [held for held in same if held.run != run]
-        rivals = [held for held in others if held.run in baselines]
-        best = _best([held for held in same if held.run == run])
+    for group in groups_of(entry.result for entry in results):
+        same = [entry for entry in results if setting_of(entry.result) == group.setting]
+        others = [entry for entry in same if entry.run != run]
+        rivals = [entry for entry in others if entry.run in baselines]
+        best = _best([entry for entry in same if entry.run == run])
         rival = _best(rivals or others)
         if best:
             comparison = comparison_of(best, rival) if rival else None
@@ -43,5 +43,5 @@ def headlines_of(
 
 
 def _best(results: Sequence[RunResult]) -> RunResult | None:
-    known = [held for held in results if not math.isnan(held.result.scores.miou)]
-    return max(known, key=lambda held: held.result.scores.miou, default=None)
+    known = [entry for entry in results if not math.isnan(entry.result.scores.miou)]
+    return max(known, key=lambda entry: entry.result.scores.miou, default=None)

@@ -102,7 +102,7 @@ def report(runs: Sequence[Path], output: Path) -> Path:
         table=table_of(results),
         score_names=SCORES,
         comparisons=comparison_groups(results),
-        published=published_parts({held.result.benchmark for held in results}),
+        published=published_parts({entry.result.benchmark for entry in results}),
         certainties=CERTAINTIES,
         runs=parts,
     )
@@ -120,8 +120,8 @@ def table(runs: Sequence[Path]) -> Table:
 
 def ordered(results: Sequence[Sequence[RunResult]], first: Path) -> list[RunResult]:
     """Results of all runs; those of benchmarks with pictures in the first run come first."""
-    everything = [held for of_run in results for held in of_run]
-    return sorted(everything, key=lambda held: not examples_of(first, held.result.benchmark))
+    everything = [entry for of_run in results for entry in of_run]
+    return sorted(everything, key=lambda entry: not examples_of(first, entry.result.benchmark))
 
 
 def run_names(runs: Sequence[Path]) -> dict[Path, str]:
@@ -137,7 +137,7 @@ def run_part(run: Path, name: str) -> RunPart:
         raise InputError(f"{run} holds neither metrics.jsonl nor results/: name a run folder")
     drawn = [folder.name for folder in sorted((run / "examples").glob("*/"))]
     config = run / "config.json"
-    benchmarks = dict.fromkeys([*(held.result.benchmark for held in results), *drawn])
+    benchmarks = dict.fromkeys([*(entry.result.benchmark for entry in results), *drawn])
     return RunPart(
         name,
         results,
@@ -151,13 +151,13 @@ def run_part(run: Path, name: str) -> RunPart:
 
 def benchmark_part(run: Path, benchmark: str, results: Sequence[RunResult]) -> BenchmarkPart:
     """Collect what is in a run folder of one benchmark, the best result first."""
-    own = [held for held in results if held.result.benchmark == benchmark]
-    own.sort(key=lambda held: -held.result.scores.miou)
+    own = [entry for entry in results if entry.result.benchmark == benchmark]
+    own.sort(key=lambda entry: -entry.result.scores.miou)
     found = examples_of(run, benchmark)
     return BenchmarkPart(
         benchmark,
         Examples(benchmark, drawn_by(found, own), _by_kind(found)),
-        [details_of(held) for held in own],
+        [details_of(entry) for entry in own],
     )
 
 

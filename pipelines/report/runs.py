@@ -94,9 +94,9 @@ def drawn_by(examples: Sequence[Example], results: Sequence[RunResult]) -> RunRe
     """The one result whose images have the scores that the pictures' names say; None if unclear."""
     told = {(example.key, example.percent) for example in examples if example.kind}
     fitting = [
-        held
-        for held in results
-        if told <= {(i.key.replace("/", "_"), f"{100 * i.miou:.0f}") for i in held.result.images}
+        entry
+        for entry in results
+        if told <= {(i.key.replace("/", "_"), f"{100 * i.miou:.0f}") for i in entry.result.images}
     ]
     return fitting[0] if told and len(fitting) == 1 else None
 

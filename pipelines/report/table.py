@@ -159,15 +159,19 @@ def groups_of(results: Iterable[Result]) -> tuple[Group, ...]:
 
 def table_of(results: Sequence[RunResult]) -> Table:
     """All results in one table."""
-    groups = groups_of(held.result for held in results)
+    groups = groups_of(entry.result for entry in results)
     by_row: dict[tuple[str, str], dict[Setting, Result]] = {}
     for run, _, result in results:
         by_row.setdefault((run, result.name), {})[setting_of(result)] = result
     columns = [(group.setting, score) for group in groups for score in group.scores]
     best = {(s, score): _highest(by_row.values(), s, score) for s, score in columns}
     rows = [
-        Row(run, name, tuple(_cell(held.get(s), score, best[s, score]) for s, score in columns))
-        for (run, name), held in by_row.items()
+        Row(
+            run,
+            name,
+            tuple(_cell(by_setting.get(s), score, best[s, score]) for s, score in columns),
+        )
+        for (run, name), by_setting in by_row.items()
     ]
     runs = list(dict.fromkeys(row.run for row in rows))
     rows.sort(key=lambda row: (runs.index(row.run), -row.cells[0].value if row.cells[0] else 0))
@@ -175,15 +179,15 @@ def table_of(results: Sequence[RunResult]) -> Table:
 
 
 def _scores_under(setting: Setting, results: Iterable[Result]) -> tuple[str, ...]:
-    held = [result.scores for result in results if setting_of(result) == setting]
+    found = [result.scores for result in results if setting_of(result) == setting]
     return tuple(
-        s for s in SCORES if any(number(getattr(scores, s)) is not None for scores in held)
+        s for s in SCORES if any(number(getattr(scores, s)) is not None for scores in found)
     )
 
 
 def _highest(rows: Iterable[dict[Setting, Result]], setting: Setting, score: str) -> float | None:
     """The best of a column; None where it has fewer than two scores."""
-    values = [number(getattr(held[setting].scores, score)) for held in rows if setting in held]
+    values = [number(getattr(row[setting].scores, score)) for row in rows if setting in row]
     known = [value for value in values if value is not None]
     return max(known) if len(known) > 1 else None
 

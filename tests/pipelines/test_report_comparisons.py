@@ -53,11 +53,11 @@ def test_the_best_is_compared_with_every_other_on_the_same_images(tmp_path):
     (group,) = comparison_groups(counted(results, bad, good, good))
     assert group.heading == "voc21, zeroseg"
     low, also = group.rows
-    assert (low.result.result.name, low.other.result.name) == ("best", "low")
+    assert (low.first.result.name, low.second.result.name) == ("best", "low")
     expected = 100 * (9 / 11 - 6 / 14)
     assert (low.difference, low.low, low.high) == pytest.approx((expected,) * 3)
     assert low.certain
-    assert (also.other.result.name, also.difference, also.low, also.high) == ("also", 0, 0, 0)
+    assert (also.second.result.name, also.difference, also.low, also.high) == ("also", 0, 0, 0)
     assert not also.certain
 
 
@@ -82,7 +82,7 @@ def test_results_on_other_label_maps_are_not_compared(tmp_path):
     tally = from_bytes(file.read_bytes())
     file.write_bytes(replace(tally, counts=tally.counts * [1, 1, 1, 2]).to_bytes())
     (only,) = comparisons_of(results_of(tmp_path, tmp_path.name))
-    assert (only.result.result.name, only.other.result.name) == ("one", "two")
+    assert (only.first.result.name, only.second.result.name) == ("one", "two")
 
 
 def test_results_under_other_protocols_are_not_compared(tmp_path):

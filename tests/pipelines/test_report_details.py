@@ -42,7 +42,7 @@ def test_the_largest_confusions_are_shares_of_wrong_pixels_and_of_the_true_class
 
 def test_a_heat_map_of_few_classes_has_them_all_but_no_row_without_pixels():
     found = heat_map(np.array(CONFUSION), CLASSES)
-    assert found.whole
+    assert found.complete
     assert found.columns == CLASSES
     assert found.rows == (("cat", (75.0, 25.0, 0.0), 0.0), ("dog", (12.5, 87.5, 0.0), 0.0))
 
@@ -51,7 +51,7 @@ def test_a_heat_map_of_few_classes_has_them_all_but_no_row_without_pixels():
 def test_a_heat_map_of_many_classes_is_small_and_each_row_sums_to_all_its_pixels(confusion):
     names = [str(i) for i in range(30)]
     found = heat_map(confusion, names)
-    assert not found.whole
+    assert not found.complete
     assert len(found.columns) == SHOWN
     assert len(found.rows) == min(SHOWN, np.count_nonzero(confusion.sum(axis=1)))
     for row in found.rows:
