@@ -113,9 +113,9 @@ def test_a_missing_file_is_an_error_naming_it(root, call):
 
 
 def test_a_protocol_without_its_package_names_the_package(monkeypatch):
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(InputError, match=r"(?i)^s3://bucket/x needs a package.*install s3fs"):
-        read_bytes("s3://bucket/x")
+    monkeypatch.setitem(sys.modules, "gcsfs", None)  # nothing here has imported it before
+    with pytest.raises(InputError, match=r"(?i)^gs://bucket/x needs a package.*install gcsfs"):
+        read_bytes("gs://bucket/x")
 
 
 def test_an_unknown_protocol_is_an_error_naming_the_url():
