@@ -218,7 +218,7 @@ def print_hours(steps: dict[tuple[str, int], Step], config: ScalingConfig, cost:
 
 def predict(config: ScalingConfig) -> None:
     """Print the tables."""
-    cost = costs(read_config([config.config]))
+    cost = costs(read_config(config.config))
     print_costs(config, cost)
     steps = {
         (teacher, n): step(

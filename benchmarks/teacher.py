@@ -35,6 +35,7 @@ from zeroseg.data.embeddings import quantised
 from zeroseg.data.images import centre_crop, decode_image
 from zeroseg.data.views import cell_overlap, cell_views
 from zeroseg.errors import InputError
+from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.training.flops import flop_counter
 from zeroseg.training.meter import matrix_rate
@@ -184,7 +185,9 @@ def main(config: BenchmarkConfig) -> None:
         if config.weights == "random":
             teacher = random_weights(config.architecture, scratch)
         if config.config:
-            teacher = read_config([config.config]).teacher.clip or teacher
+            method = read_config(config.config).method
+            assert isinstance(method, Distillation), f"{config.config} has no teacher"
+            teacher = method.teacher.clip or teacher
         ways = Ways(config, teacher)
         table = ways.table()
         exact = ways.naive()

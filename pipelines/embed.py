@@ -221,7 +221,7 @@ def config_of(arguments: Sequence[str]) -> EmbedConfig:
     """Options, over what a training config says where one is named first."""
     options = EmbedConfig(shards=tyro.MISSING, output=tyro.MISSING)
     if arguments and not arguments[0].startswith("-"):
-        run = read_config([arguments[0]])
+        run = read_config(arguments[0])
         method = run.method
         if not isinstance(method, Distillation):
             raise InputError(f"a {type(method).__name__} has no teacher whose embeddings it needs")

@@ -57,9 +57,10 @@ def read_command(
     `methods` are those that a `config.json` may name. Raises InputError as `read_config` does.
     """
     if not arguments or arguments[0].startswith("-"):
-        read(Options, arguments, "zeroseg train", __doc__)
-        raise InputError("name the config first: zeroseg train CONFIG ...")
-    default = Command(config=tyro.MISSING, run=read_config([arguments[0]], methods))
+        if asked := [a for a in arguments if a in {"-h", "--help"}]:
+            read(Options, asked, "zeroseg train", __doc__)
+        raise InputError("name the config first: zeroseg train CONFIG --steps 100 ...")
+    default = Command(config=tyro.MISSING, run=read_config(arguments[0], methods))
     return read(Command, arguments, "zeroseg train", __doc__, default=default)
 
 

@@ -7,6 +7,7 @@ import pytest
 import configs
 from configs.quickstart import method as METHOD
 from pipelines import cli
+from pipelines.train import read_command
 from zeroseg.config import RunConfig, read_config
 from zeroseg.errors import InputError
 from zeroseg.methods import METHODS
@@ -34,12 +35,12 @@ def written(folder: Path, value: dict) -> str:
 
 @pytest.fixture(scope="module")
 def config() -> RunConfig:
-    return read_config([QUICKSTART])
+    return read_config(QUICKSTART)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_config_survives_being_stored(path):
-    config = read_config([str(path)])
+    config = read_config(path)
     assert isinstance(config, RunConfig)
     assert from_json(RunConfig, stored(config), "x", METHODS) == config
 
@@ -57,25 +58,25 @@ def test_every_config_survives_being_stored(path):
 def test_every_kind_of_field_survives_being_stored(config, changes, tmp_path):
     changed = replace(config, **changes)
     assert from_json(RunConfig, stored(changed), "x", METHODS) == changed
-    assert read_config([written(tmp_path, stored(changed))]) == changed
+    assert read_config(written(tmp_path, stored(changed))) == changed
 
 
 def test_options_on_the_command_line_override_the_file_and_nothing_else(config):
-    read = read_config([QUICKSTART, "--steps", "7", "--data.batch-size", "3"])
-    assert read == replace(config, steps=7, data=replace(config.data, batch_size=3))
+    read = read_command([QUICKSTART, "--steps", "7", "--data.batch-size", "3"])
+    assert read.run == replace(config, steps=7, data=replace(config.data, batch_size=3))
 
 
 def test_options_override_a_stored_config_too(config, tmp_path):
     path = written(tmp_path, stored(config))
     teacher = replace(METHOD.teacher, grids=(1, 2))
-    assert read_config([path, "--method.teacher.grids", "1", "2"]) == replace(
+    assert read_command([path, "--method.teacher.grids", "1", "2"]).run == replace(
         config, method=replace(METHOD, teacher=teacher)
     )
 
 
 def test_an_unknown_option_ends_the_program_with_status_2(capsys):
     with pytest.raises(SystemExit) as caught:
-        read_config([QUICKSTART, "--stepz", "7"])
+        read_command([QUICKSTART, "--stepz", "7"])
     assert caught.value.code == 2
     assert "--stepz" in capsys.readouterr().err
 
@@ -91,7 +92,7 @@ def test_an_unknown_field_of_a_stored_config_is_an_error_naming_it_and_its_place
     inner["colour"] = 1
     path = written(tmp_path, value)
     with pytest.raises(InputError, match=r"unknown fields \['colour'\]") as caught:
-        read_config([path])
+        read_config(path)
     assert str(caught.value).startswith(": ".join([path, *place]) + ": ")
 
 
@@ -102,7 +103,7 @@ def test_a_missing_field_of_a_stored_config_is_an_error_naming_it_and_its_place(
     value = stored(config)
     del (value[place] if place else value)[name]
     with pytest.raises(InputError, match=rf"lacks \['{name}'\]") as caught:
-        read_config([written(tmp_path, value)])
+        read_config(written(tmp_path, value))
     assert f"config.json: {place + ': ' if place else ''}" in str(caught.value)
 
 
@@ -113,14 +114,14 @@ def test_a_value_in_place_of_fields_is_an_error_naming_its_place(config):
 
 @pytest.mark.parametrize("arguments", [[], ["--steps", "7"]])
 def test_no_config_is_an_error(arguments):
-    with pytest.raises(InputError, match="name a config first"):
-        read_config(arguments)
+    with pytest.raises(InputError, match="name the config first"):
+        read_command(arguments)
 
 
 @pytest.mark.parametrize("name", ["nowhere.py", "nowhere.json"])
 def test_a_missing_config_is_an_error_naming_it(name):
     with pytest.raises(InputError, match=name):
-        read_config([name])
+        read_config(name)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_a_wrong_config_file_is_an_error_naming_file_and_problem(tmp_path, text,
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(InputError, match=problem) as caught:
-        read_config([str(path)])
+        read_config(path)
     assert str(path) in str(caught.value)
 
 

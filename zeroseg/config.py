@@ -1,19 +1,15 @@
 """What a run is: frozen dataclasses, filled in by a file under configs/ and the command line."""
 
-import json
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import tyro
 
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
-from zeroseg.records import from_json
+from zeroseg.records import read_record
 from zeroseg.training.optimizers import SGD, AdamW
 from zeroseg.training.processes import Precision
 from zeroseg.training.schedule import Cosine, Polynomial
@@ -80,47 +76,23 @@ class RunConfig:
             )
 
 
-def read_config(
-    arguments: Sequence[str], methods: Sequence[type[MethodConfig]] = METHODS
-) -> RunConfig:
-    """Read `configs/x.py --field value ...` or a run's `config.json`; options override the file.
+def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHODS) -> RunConfig:
+    """The config in a file like `configs/quickstart.py`, or in a run's `config.json`.
 
-    `methods` are those that a `config.json` may name.
-
-    Raises InputError when the file is missing, defines no `config`, or has an unknown field.
+    `methods` are those that a `config.json` may name. Raises InputError when the file is missing,
+    defines no `config`, or has an unknown field.
     """
-    if not arguments or arguments[0].startswith("-"):
-        raise InputError("name a config first, e.g. `zeroseg train configs/quickstart.py`")
-    path, *overrides = arguments
-    if not Path(path).is_file():
+    file = Path(path)
+    if not file.is_file():
         raise InputError(
             f"config {path} does not exist: name a file of configs/ or a run's config.json"
         )
-    if path.endswith(".json"):
-        default = from_json(RunConfig, _json(path), path, methods)
-    else:
-        default = _python_config(path)
-    return tyro.cli(
-        RunConfig,
-        args=overrides,
-        default=default,
-        prog=f"zeroseg train {path}",
-        config=(tyro.conf.AvoidSubcommands,),
-    )
-
-
-def _python_config(path: str) -> RunConfig:
+    if file.suffix == ".json":
+        return read_record(RunConfig, file.read_text(), str(path), methods)
     try:
-        config = runpy.run_path(path).get("config")
+        config = runpy.run_path(str(path)).get("config")
     except Exception as error:  # an unknown field, a misspelt name, a syntax error: the file's own
         raise InputError(f"config {path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, RunConfig):
         raise InputError(f"config {path} defines no `config = RunConfig(...)`")
     return config
-
-
-def _json(path: str) -> Any:
-    try:
-        return json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise InputError(f"config {path} is not JSON: {error}") from error

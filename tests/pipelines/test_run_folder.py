@@ -18,7 +18,7 @@ QUICKSTART = str(Path(__file__).parents[2] / "configs/quickstart.py")
 
 @pytest.fixture
 def config(tmp_path) -> RunConfig:
-    return replace(read_config([QUICKSTART]), output=tmp_path / "run")
+    return replace(read_config(QUICKSTART), output=tmp_path / "run")
 
 
 def saved(config: RunConfig, step: int) -> RunFolder:
@@ -35,7 +35,7 @@ def steps(folder: RunFolder) -> list[int]:
 
 def test_a_new_run_writes_its_config_and_starts_from_nothing(config):
     assert RunFolder.of(config).begin() is None
-    assert read_config([str(config.output / "config.json")]) == config
+    assert read_config(config.output / "config.json") == config
 
 
 def test_it_goes_on_from_the_newest_and_forgets_what_came_after(config):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pipelines.run.job import accelerator_for, build_job
+from pipelines.train import read_command
 from tests.support.training_runs import ROOT, SMALL, arguments, data, rows, trained
-from zeroseg.config import read_config
 
 pytestmark = [
     pytest.mark.gpu,
@@ -23,7 +23,7 @@ def scenes(tmp_path_factory) -> Path:
 
 def test_a_step_from_loader_to_update_never_waits_for_the_gpu(scenes, tmp_path):
     config = [str(ROOT / "configs/quickstart.py"), "--data.shards", f"{scenes}/train", *SMALL]
-    config = read_config([*config, "--precision", "bf16", "--output", str(tmp_path)])
+    config = read_command([*config, "--precision", "bf16", "--output", str(tmp_path)]).run
     job = build_job(config, accelerator_for(config))
     job.model.train()
     batches = iter(job.state.stream)
