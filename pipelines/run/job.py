@@ -27,7 +27,7 @@ from zeroseg.training.optimization import Optimization
 from zeroseg.training.optimizers import parameter_groups
 from zeroseg.training.processes import make_accelerator
 from zeroseg.training.state import TrainingState
-from zeroseg.training.tensors import student_tensors
+from zeroseg.training.tensors import model_tensors
 
 
 @dataclass
@@ -54,8 +54,9 @@ class Job:
 
     def watch(self, watcher: Watcher, step: int) -> None:
         """Score the model, by its averaged weights if there are any, and draw what it says."""
-        average = self.state.average
-        tensors = average.tensors() if average else student_tensors(self.state.model)
+        tensors = model_tensors(self.state.model, everywhere=True)
+        if self.state.average is not None:
+            tensors |= self.state.average.tensors(everywhere=True)
         model = model_of(self.config, tensors).to(self.accelerator.device).eval()
         segmenter = self.config.method.segmenter(model, watcher.config.readout)
         self.metrics.record(step, watcher.scores(segmenter))

@@ -16,7 +16,7 @@ from zeroseg.methods.saved import ModelDescription, save
 from zeroseg.training import checkpoints
 from zeroseg.training.preemption import STOPPED, Preemption
 from zeroseg.training.processes import broadcast_from_main
-from zeroseg.training.tensors import student_tensors
+from zeroseg.training.tensors import model_tensors
 
 
 def train(config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool = False) -> Path:
@@ -114,9 +114,10 @@ def _profiler(job: Job, wanted: bool) -> profile | nullcontext[None]:
 
 def _export(job: Job) -> None:
     """Write the model, and its averaged weights if there are any."""
-    versions = {"model": student_tensors(job.state.model)}
+    weights = model_tensors(job.state.model)
+    versions = {"model": weights}
     if job.state.average is not None:
-        versions["model-ema"] = job.state.average.tensors()
+        versions["model-ema"] = weights | job.state.average.tensors()
     if job.accelerator.is_main_process:
         description = ModelDescription(method=job.config.method, text=job.training.text)
         for name, tensors in versions.items():

@@ -47,7 +47,7 @@ def share(arguments: list[str]) -> None:
 
     def build_shared(*args):
         job = build(*args)
-        assert all(isinstance(p, DTensor) for p in job.state.student.parameters())
+        assert all(isinstance(p, DTensor) for p in job.state.model.parameters())
         return job
 
     loop.build_job = build_shared

@@ -18,7 +18,7 @@ def content(step: int) -> Content:
 
 
 def kept(checkpoints: Checkpoints) -> list[int]:
-    return [step_of(path) for path in checkpoints.found()]
+    return [step_of(path) for path in checkpoints.paths()]
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
@@ -64,6 +64,36 @@ def test_damage_to_any_file_is_found_and_the_one_before_is_used(tmp_path, name, 
     assert checkpoints.newest(said.append) == tmp_path / "step-00000001"
     assert len(said) == 1
     assert "step-00000002 is damaged" in said[0]
+    assert "set aside as damaged-step-00000002" in said[0]
+    assert (tmp_path / "damaged-step-00000002").is_dir()
+    assert os.readlink(tmp_path / "latest") == "step-00000001"
+
+
+@pytest.mark.parametrize("keep_last", [1, 2])
+def test_after_a_damaged_one_those_that_follow_are_kept(tmp_path, keep_last):
+    checkpoints = Checkpoints(tmp_path, keep_last=keep_last, keep_every=50)
+    for step in (50, 100):
+        checkpoints.write(step, content(step))
+    (tmp_path / "step-00000100/state.json").write_text("{}")
+    assert checkpoints.newest(lambda said: None) == tmp_path / "step-00000050"
+    for step in (60, 70, 80):
+        checkpoints.write(step, content(step))
+        assert damage(tmp_path / "latest") is None
+    assert kept(checkpoints) == [50, *(60, 70, 80)[-keep_last:]]
+    for step in (90, 100):  # the same one again, and damaged again
+        checkpoints.write(step, content(step))
+    (tmp_path / "step-00000100/state.json").write_text("{}")
+    before = 90 if keep_last == 2 else 50
+    assert checkpoints.newest(lambda said: None) == tmp_path / f"step-{before:08d}"
+
+
+def test_a_link_that_a_kill_left_dangling_is_mended(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
+    for step in (1, 2):
+        checkpoints.write(step, content(step))
+    shutil.rmtree(tmp_path / "step-00000002")
+    assert checkpoints.newest(pytest.fail) == tmp_path / "step-00000001"
+    assert damage(tmp_path / "latest") is None
 
 
 def test_when_every_one_is_damaged_nothing_is_begun_again_unasked(tmp_path):
@@ -71,8 +101,9 @@ def test_when_every_one_is_damaged_nothing_is_begun_again_unasked(tmp_path):
     assert checkpoints.newest(print) is None
     checkpoints.write(1, content(1))
     (tmp_path / "step-00000001/state.json").write_text("{}")
-    with pytest.raises(InputError, match="every checkpoint"):
-        checkpoints.newest(print)
+    for _ in range(2):  # asking again does not help
+        with pytest.raises(InputError, match="every checkpoint"):
+            checkpoints.newest(print)
 
 
 def test_what_a_kill_leaves_half_written_is_no_checkpoint(tmp_path):

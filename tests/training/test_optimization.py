@@ -119,8 +119,12 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_named(factor, passes):
     made = optimization(passes, spoil=("1-3", factor), average=0.5)
     made(batch(0), 0, 1e-3)
     before, state = weights(made), copy.deepcopy(made.optimizer.state_dict()["state"])
+    assert made.average is not None
+    average = made.average.tensors()
     assert made.skipped() == []
     made(batch(1), 1, 1e-3)
+    for name, value in made.average.tensors().items():
+        assert torch.equal(value, average[name]), name
     for name, value in weights(made).items():
         assert torch.equal(value, before[name]), name
     for number, values in made.optimizer.state_dict()["state"].items():
@@ -131,7 +135,6 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_named(factor, passes):
     after = weights(made)
     assert any(not torch.equal(after[name], value) for name, value in before.items())
     assert all(v.isfinite().all() for v in after.values())
-    assert made.average is not None
     assert all(v.isfinite().all() for v in made.average.tensors().values())
 
 

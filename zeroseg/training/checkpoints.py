@@ -2,7 +2,8 @@
 
 `step-00000100/` holds safetensors files, `state.json`, and the checksums of both in SHA256SUMS (as
 `sha256sum -c` reads them). It is written under another name, synced and renamed; `latest` is a link to
-the newest. Whatever a kill or a full disk leaves behind is not a checkpoint.
+the newest. Whatever a kill or a full disk leaves behind is not a checkpoint; one that is damaged later is
+set aside as `damaged-step-00000100/`.
 """
 
 import hashlib
@@ -40,21 +41,26 @@ class Checkpoints:
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
 
-    def found(self) -> list[Path]:
-        """Checkpoints, oldest first."""
+    def paths(self) -> list[Path]:
+        """Folders of the checkpoints, oldest first."""
         return sorted(self.folder.glob("step-*"))
 
     def newest(self, say: Callable[[str], object]) -> Path | None:
-        """The newest one that is whole, or none if there is none at all.
+        """The newest one that is whole. None if there is none at all.
 
-        Says which are damaged. Raises InputError when all are: starting again must be asked for.
+        Sets newer ones aside, says so, and points `latest` to it. Raises InputError when all are
+        damaged, and leaves them: starting again must be asked for.
         """
-        paths = self.found()
-        for path in reversed(paths):
+        damaged: list[tuple[Path, str]] = []
+        for path in reversed(self.paths()):
             if (problem := damage(path)) is None:
+                for each, why in damaged:
+                    aside = _set_aside(each)
+                    say(f"checkpoint {each} is damaged ({why}): set aside as {aside.name}")
+                self._point_to(path)
                 return path
-            say(f"checkpoint {path} is damaged ({problem}): trying the one before it")
-        if paths:
+            damaged.append((path, problem))
+        if damaged:
             raise InputError(
                 f"every checkpoint of {self.folder} is damaged: restore one, or remove the folder to "
                 "train from the beginning"
@@ -89,12 +95,12 @@ class Checkpoints:
             self._point_to(final)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
-            kept = [path.name for path in self.found()]
+            kept = [path.name for path in self.paths()]
             raise InputError(
                 f"checkpoint {final} cannot be written ({error.strerror}): make room or choose another "
                 f"--output, then run again; whole are {', '.join(kept) or 'none'}"
             ) from error
-        for path in self.found()[: -self.keep_last]:
+        for path in self.paths()[: -self.keep_last]:
             if not self.keep_every or step_of(path) % self.keep_every:
                 shutil.rmtree(path)
 
@@ -106,6 +112,12 @@ class Checkpoints:
         if link.is_dir() and not link.is_symlink():  # a copy of the run that followed the link
             shutil.rmtree(link)
         os.replace(fresh, link)
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"damaged-{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    return path.rename(aside)
 
 
 def checkpoint_name(step: int) -> str:

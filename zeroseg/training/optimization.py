@@ -60,7 +60,7 @@ class Optimization:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
-            self.average.update()
+            self.average.update(skip.bool())
         self._unread.append((SkippedStep(step, batch.keys), skip))
         return made._replace(figures=made.figures | {"gradient_norm": norm})
 

@@ -12,12 +12,12 @@ from zeroseg.data.stream import TrainingStream
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.checkpoints import Content
 from zeroseg.training.tensors import (
+    load_model,
     load_optimizer,
-    load_student,
+    model_tensors,
     optimizer_tensors,
     random_tensors,
     set_random,
-    student_tensors,
 )
 
 
@@ -49,10 +49,8 @@ class TrainingState:
             "skipped_steps": self.skipped_steps,
             "processes": len(processes),
         }
-        if not (self.accelerator.is_main_process or self.accelerator.is_fsdp2):
-            return None
         tensors = {
-            "student": student_tensors(self.model),
+            "student": model_tensors(self.model),
             "optimizer": optimizer_tensors(self.model, self.optimizer),
             "random": {f"{i}/{k}": v for i, of in enumerate(processes) for k, v in of.items()},
         }
@@ -64,7 +62,7 @@ class TrainingState:
         """Take it all over; return the step. A number of processes other than before draws its
         random numbers anew, from the seed and the step."""
         plain, step = content.state, int(content.state["step"])
-        load_student(self.model, content.tensors["student"])
+        load_model(self.model, content.tensors["student"])
         load_optimizer(self.model, self.optimizer, content.tensors["optimizer"])
         if self.average is not None:  # one that begins only now begins at the weights
             self.average.load(content.tensors.get("ema", content.tensors["student"]))

@@ -1,68 +1,68 @@
-"""Weights, optimizer and random numbers as tensors that stand for themselves: whole, named, on the CPU.
+"""Weights, optimizer and random numbers as named tensors on the CPU.
 
-A checkpoint so holds for any number of processes, whether each has all of the student (DDP) or a part
-(FSDP2), and nothing in it is pickled.
+A checkpoint so holds for any number of processes, whether each has all of the model (DDP) or a part
+(FSDP2), and nothing in it is pickled. Every process must ask for tensors; the main one gets them.
 """
 
 import random
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import (  # noqa: TID251  Accelerate saves parts; these are made whole
-    DTensor,
-    distribute_tensor,
+from torch.distributed.checkpoint.state_dict import (  # noqa: TID251  Accelerate saves parts
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
 )
 
 Tensors = dict[str, Tensor]
 
-
-def whole(tensor: Tensor) -> Tensor:
-    """A copy on the CPU, put together from the processes if each has a part; all must ask for it."""
-    if isinstance(tensor, DTensor):
-        tensor = tensor.full_tensor()
-    return tensor.detach().to("cpu", copy=True).contiguous()
+ON_MAIN = StateDictOptions(full_state_dict=True, cpu_offload=True)
+"""Parts are put together one by one, and only the main process keeps them."""
+EVERYWHERE = StateDictOptions(full_state_dict=True)
+"""Parts are put together on every process, and divided again from there."""
 
 
-def part_of(tensor: Tensor, like: Tensor) -> Tensor:
-    """The reverse: a copy on the device of `like`, divided over the processes as it is."""
-    if isinstance(like, DTensor):
-        return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
-    return tensor.to(like.device, copy=True)
+def model_tensors(model: nn.Module, *, everywhere: bool = False) -> Tensors:
+    """A copy of its weights by name; on other processes than the main one empty, or on the device."""
+    options = EVERYWHERE if everywhere else ON_MAIN
+    return _copies(get_model_state_dict(model, options=options))
 
 
-def student_tensors(student: nn.Module) -> Tensors:
-    """Its weights by name."""
-    return {name: whole(value) for name, value in student.state_dict().items()}
+def load_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """The reverse; every process must have them. Raises RuntimeError naming what is missing."""
+    set_model_state_dict(model, dict(tensors), options=EVERYWHERE)
 
 
-def load_student(student: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """The reverse. Raises RuntimeError naming what is missing or too much."""
-    own = student.state_dict()
-    student.load_state_dict({k: part_of(v, own.get(k, v)) for k, v in tensors.items()})
-
-
-def optimizer_tensors(student: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
-    """What the optimizer keeps of each parameter, as `parameter/value`."""
-    return {
-        f"{name}/{key}": whole(value)
-        for name, parameter in student.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+    """A copy of what the optimizer keeps of each parameter, as `parameter/value`."""
+    # Torch's own flat form has tuples in it, which are no tensors; the config has those.
+    kept: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=ON_MAIN)
+    states = kept.get("state", {}).items()
+    return _copies({f"{name}/{key}": v for name, state in states for key, v in state.items()})
 
 
 def load_optimizer(
-    student: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    """The reverse. Raises KeyError for a parameter that the student does not have."""
-    parameters = dict(student.named_parameters())
-    for place, value in tensors.items():
-        name, _, key = place.rpartition("/")
-        parameter = parameters[name]
-        # The count of steps is of the parameter as a whole, and no process has a part of it.
-        kept = value.to(parameter.device, copy=True) if key == "step" else part_of(value, parameter)
-        optimizer.state[parameter][key] = kept
+    """The reverse, which may take the tensors over; learning rates and the like stay as they are."""
+    if not tensors:  # it keeps nothing, or has made no step
+        return
+    states: dict[str, Any] = {}
+    for path, value in tensors.items():
+        name, _, key = path.rpartition("/")
+        states.setdefault(name, {})[key] = value
+    whole = get_optimizer_state_dict(model, optimizer) | {"state": states}
+    set_optimizer_state_dict(model, optimizer, whole, options=EVERYWHERE)
+
+
+def _copies(tensors: Mapping[str, Any]) -> Tensors:
+    """Of its own: on a CPU torch hands out the very tensors that training goes on to change."""
+    return {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
 
 
 def random_tensors() -> Tensors:
