@@ -11,7 +11,6 @@ that are missing.
 
 import dataclasses
 import hashlib
-import json
 import shutil
 import sys
 import time
@@ -34,11 +33,11 @@ from zeroseg.data.views import check_grids
 from zeroseg.errors import InputError
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.store.manifest import Manifest, ShardRecord
-from zeroseg.store.set_writer import LEFT_OUT, begin_set, finish_set
+from zeroseg.store.manifest import Manifest
+from zeroseg.store.set_writer import LEFT_OUT, begin_set, finish_set, read_job_record
 from zeroseg.store.shard_cache import ShardCache, is_local
 from zeroseg.store.shard_set import ShardSet, open_set
-from zeroseg.store.storage import Version, exists, join, read_bytes, write_atomically
+from zeroseg.store.storage import Version, exists, join, write_atomically
 from zeroseg.training.processes import process_state
 from zeroseg.training.shard_embedder import ShardEmbedder, shares
 from zeroseg.training.teacher import OnlineTeacher, ViewEncoder
@@ -192,9 +191,9 @@ def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool)
     for shard in tqdm(range(len(embedder.names)), desc="shards", unit="shard", delay=2):
         while not exists(embedder.done(shard)):
             time.sleep(0.5)
-        records.append(json.loads(read_bytes(embedder.done(shard))))
-    shards = [ShardRecord(**record["shard"]) for record in records]
-    left_out = [line for record in records for line in record["left_out"]]
+        records.append(read_job_record(embedder.done(shard)))
+    shards = [shard for record in records for shard in record.shards]
+    left_out = [line for record in records for line in record.left_out]
     if not any(shard.samples for shard in shards):
         raise InputError(f"no image could be embedded, the first: {left_out[0]}")
     if index:

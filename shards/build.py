@@ -23,9 +23,17 @@ from shards.duplicates import refuse_duplicates
 from shards.parallel import count_image, in_parallel
 from shards.sample import BadSample, Sample, Source
 from zeroseg.errors import InputError
-from zeroseg.store.manifest import Manifest, ShardRecord
-from zeroseg.store.set_writer import begin_set, finish_set, publish_shard, record_path
-from zeroseg.store.storage import exists, read_bytes, write_atomically
+from zeroseg.store.manifest import Manifest
+from zeroseg.store.set_writer import (
+    JobRecord,
+    begin_set,
+    finish_set,
+    publish_shard,
+    read_job_record,
+    record_path,
+    write_job_record,
+)
+from zeroseg.store.storage import exists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +91,7 @@ def _jobs(source: Source, destination: str, limits: Limits) -> Iterator[Job]:
         yield Job(number, source.units[first : first + step], source.read, destination, limits)
 
 
-def _run(
-    jobs: Sequence[Job], images_per_unit: int | None, workers: int
-) -> Iterator[dict[str, Any]]:
+def _run(jobs: Sequence[Job], images_per_unit: int | None, workers: int) -> Iterator[JobRecord]:
     """Do what has no record yet; yield every record, in the order of the jobs."""
     todo = [job for job in jobs if not exists(job.record)]
     names = [f"shard-{job.number:06d}.tar" for job in todo]
@@ -94,7 +100,7 @@ def _run(
     for _ in in_parallel(do, todo, names, workers, images):
         pass
     for job in jobs:
-        yield json.loads(read_bytes(job.record))
+        yield read_job_record(job.record)
 
 
 def do(job: Job) -> None:
@@ -111,8 +117,7 @@ def do(job: Job) -> None:
             first = _write_shard(first, samples, path, job.limits)
             shards.append(publish_shard(path, job.destination))
             path.unlink()
-    record = {"shards": [dataclasses.asdict(s) for s in shards], "left_out": left_out}
-    write_atomically(job.record, json.dumps(record).encode())
+    write_job_record(job.record, JobRecord(tuple(shards), tuple(left_out)))
 
 
 def _usable(job: Job, left_out: list[str]) -> Iterator[Sample]:
@@ -158,10 +163,10 @@ def members(sample: Sample) -> dict[str, Any]:
 
 
 def _finish(
-    source: Source, destination: str, records: Sequence[dict[str, Any]], fingerprint: str
+    source: Source, destination: str, records: Sequence[JobRecord], fingerprint: str
 ) -> Manifest:
-    shards = tuple(ShardRecord(**shard) for record in records for shard in record["shards"])
-    left_out = [line for record in records for line in record["left_out"]]
+    shards = [shard for record in records for shard in record.shards]
+    left_out = [line for record in records for line in record.left_out]
     if not shards:
         reasons = f": {left_out[0]}" if left_out else ""
         raise InputError(f"no image could be used for {destination}{reasons}: check the source")

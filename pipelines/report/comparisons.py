@@ -31,7 +31,9 @@ class ComparisonGroup(NamedTuple):
     """The best result of a setting with every other one."""
 
     heading: str
+    best: RunResult
     rows: list[Comparison]
+    """Of which it is the first; the smallest difference comes first."""
 
 
 def comparison_groups(results: Sequence[RunResult]) -> list[ComparisonGroup]:
@@ -43,7 +45,8 @@ def comparison_groups(results: Sequence[RunResult]) -> list[ComparisonGroup]:
         if len(counts) > 1:
             best = max(counts, key=lambda pair: pair[0].result.scores.miou)
             rows = [_compared(*best, *pair) for pair in counts if pair is not best]
-            found.append(ComparisonGroup(group.heading, rows))
+            rows.sort(key=lambda row: row.difference)
+            found.append(ComparisonGroup(group.heading, best[0], rows))
     return found
 
 

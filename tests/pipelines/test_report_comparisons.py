@@ -52,8 +52,9 @@ def test_the_best_is_compared_with_every_other_on_the_same_images(tmp_path):
     good, bad = (dict.fromkeys("abc", right) for right in (9, 6))
     (group,) = comparison_groups(counted(results, bad, good, good))
     assert group.heading == "voc21, zeroseg"
-    low, also = group.rows
+    also, low = group.rows
     assert (low.first.result.name, low.second.result.name) == ("best", "low")
+    assert group.best is low.first
     expected = 100 * (9 / 11 - 6 / 14)
     assert (low.difference, low.low, low.high) == pytest.approx((expected,) * 3)
     assert low.certain

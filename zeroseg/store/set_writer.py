@@ -28,6 +28,14 @@ class BuildPlan:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class JobRecord:
+    """What a finished job wrote and could not use."""
+
+    shards: tuple[ShardRecord, ...]
+    left_out: tuple[str, ...]
+
+
 def begin_set(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | None:
     """Begin a set in a folder or go on with it; the manifest if it is finished, else None.
 
@@ -57,6 +65,17 @@ def begin_set(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest 
 def record_path(folder: str, job: str) -> str:
     """Path or URL of a job's record; it exists once the job is done."""
     return join(folder, f"{BUILDING}/{job}.json")
+
+
+def write_job_record(path: str, record: JobRecord) -> None:
+    """Say that a job is done, at its `record_path`."""
+    write_atomically(path, json.dumps(to_json(record)).encode())
+
+
+def read_job_record(path: str) -> JobRecord:
+    """What a finished job said. Raises InputError when it cannot be read."""
+    remedy = "remove it, and run the same command again"
+    return read_record(JobRecord, read_bytes(path), path, remedy=remedy)
 
 
 def publish_shard(path: Path, folder: str) -> ShardRecord:

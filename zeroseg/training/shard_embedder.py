@@ -1,8 +1,6 @@
 """Embedding whole shards before training: one process's part of the work."""
 
-import dataclasses
 import itertools
-import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +18,9 @@ from zeroseg.data.crop_batches import CropBatch, CropReading
 from zeroseg.data.embeddings import TeacherRecord, embedding_members
 from zeroseg.data.loader import AtWork, load_in_workers
 from zeroseg.errors import InputError
-from zeroseg.store.set_writer import publish_shard, record_path
+from zeroseg.store.set_writer import JobRecord, publish_shard, record_path, write_job_record
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
-from zeroseg.store.storage import write_atomically
 from zeroseg.training.teacher import ViewEncoder
 
 
@@ -108,9 +105,9 @@ class ShardEmbedder:
                         tqdm.write(f"lost {loss}", file=sys.stderr)
                     lost += batch.lost
                     self._advance(bar, len(batch.keys) + len(batch.lost))
-            written = dataclasses.asdict(publish_shard(path, self.output))
-        record = {"shard": written, "left_out": [str(loss) for loss in lost]}
-        write_atomically(self.done(shard), json.dumps(record).encode())
+            written = publish_shard(path, self.output)
+        record = JobRecord((written,), tuple(str(loss) for loss in lost))
+        write_job_record(self.done(shard), record)
 
     def _members(
         self, batch: CropBatch, embeddings: Float[Tensor, "image crop view embed"]
