@@ -11,7 +11,7 @@ from pipelines.train import read_command
 from zeroseg.config import RunConfig, read_config
 from zeroseg.errors import InputError
 from zeroseg.methods import METHODS
-from zeroseg.models.vit import TrunkWeights
+from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.records import differences, from_json, to_json
 from zeroseg.training.objectives import ZeroSegPaper
 from zeroseg.training.optimizers import SGD, AdamW

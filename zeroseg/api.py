@@ -13,7 +13,7 @@ from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.models.vit import TrunkWeights
+from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.predictor import Predictor, load
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper

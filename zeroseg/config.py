@@ -91,6 +91,8 @@ def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHOD
         return read_record(RunConfig, file.read_text(), str(path), methods)
     try:
         config = runpy.run_path(str(path)).get("config")
+    except InputError as error:
+        raise InputError(f"config {path}: {error}") from error
     except Exception as error:  # an unknown field, a misspelt name, a syntax error: the file's own
         raise InputError(f"config {path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, RunConfig):

@@ -15,9 +15,8 @@ from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
 from zeroseg.models.prompts import BARE, SIMPLE, prompts
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.training.distillation import DistillationObjective
 from zeroseg.training.objective import Objective
-from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.objectives import DistillationObjective, ViewComposition, ZeroSegPaper
 from zeroseg.training.teacher import OnlineTeacher, Teacher, ViewEncoder, open_teacher
 
 SCENES = EMBEDDED["zeroseg-scenes"]

@@ -8,14 +8,8 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 
 from zeroseg.errors import InputError
-from zeroseg.models.vit import (
-    Trunk,
-    TrunkWeights,
-    gather_tokens,
-    load_trunk,
-    random_patches,
-    sin_cos_positions,
-)
+from zeroseg.models.trunk_weights import TrunkWeights, load_trunk
+from zeroseg.models.vit import Trunk, gather_tokens, random_patches, sin_cos_positions
 
 
 def small_trunk(image_size=32, width=16):

@@ -25,7 +25,7 @@ from zeroseg.evaluation.labelled import open_labelled_set
 from zeroseg.evaluation.segmenters import clip_segmenter
 from zeroseg.methods.saved import load
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.training.distillation import DistillationObjective
+from zeroseg.training.objectives import DistillationObjective
 from zeroseg.training.teacher import Teacher, ViewEncoder
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,9 @@ from tests.support.towers import TEXT, tower
 from zeroseg.data.batch import Batch
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
-from zeroseg.training.distillation import DistillationObjective
 from zeroseg.training.flops import StepFlops, flop_counter
 from zeroseg.training.objective import Step
-from zeroseg.training.objectives import ViewComposition
+from zeroseg.training.objectives import DistillationObjective, ViewComposition
 from zeroseg.training.teacher import Teacher, ViewEncoder
 
 STUDENT = ZeroSegConfig(

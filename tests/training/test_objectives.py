@@ -10,12 +10,11 @@ from zeroseg.data.views import cell_overlap
 from zeroseg.models.vit import random_patches
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
+from zeroseg.training.figures import grouping_figures, nearest_view_figures
 from zeroseg.training.objectives import (
     ViewComposition,
     Views,
     ZeroSegPaper,
-    grouping_figures,
-    nearest_view_figures,
 )
 
 GRIDS = (1, 2)
@@ -211,10 +210,14 @@ def test_a_segment_below_the_used_share_does_not_count():
     assert grouping_figures(assignment, used_share=0.001)["grouping/segments_used"] == 2
 
 
+def nearest(segments, views):
+    return nearest_view_figures(segments, views.embeddings[:, views.local], views.grids)
+
+
 def test_the_nearest_views_are_counted_by_their_grid():
     views = some_views((1, 2, 3))
     segments = torch.stack([views.embeddings[0, [1, 4, 5, 13]], views.embeddings[1, [2, 3, 4, 9]]])
-    figures = nearest_view_figures(3 * segments, views)
+    figures = nearest(3 * segments, views)
     assert {name: share.item() for name, share in figures.items()} == {
         "nearest/2x2": 5 / 8,
         "nearest/3x3": 3 / 8,
@@ -223,9 +226,9 @@ def test_the_nearest_views_are_counted_by_their_grid():
 
 def test_the_full_image_is_never_the_nearest_view():
     views = some_views((1, 2))
-    figures = nearest_view_figures(views.embeddings[:, :1], views)
+    figures = nearest(views.embeddings[:, :1], views)
     assert {name: share.item() for name, share in figures.items()} == {"nearest/2x2": 1.0}
-    assert nearest_view_figures(views.embeddings, some_views((1,))) == {}
+    assert nearest(views.embeddings, some_views((1,))) == {}
 
 
 @given(
@@ -235,7 +238,7 @@ def test_the_full_image_is_never_the_nearest_view():
 @settings(max_examples=25)
 def test_shares_of_nearest_views_sum_to_one_over_the_grids(seed, grids):
     views = some_views(tuple(grids), 3, seed)
-    figures = nearest_view_figures(randn(3, 5, 6, seed=seed + 1), views)
+    figures = nearest(randn(3, 5, 6, seed=seed + 1), views)
     assert list(figures) == [f"nearest/{grid}x{grid}" for grid in grids if grid > 1]
     if figures:
         assert sum(figures.values()).item() == pytest.approx(1.0)

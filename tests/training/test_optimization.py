@@ -12,8 +12,8 @@ from zeroseg import CLIPConfig, ViewComposition, ZeroSeg, ZeroSegConfig, ZeroSeg
 from zeroseg.data.batch import Batch
 from zeroseg.methods.method import same_rate
 from zeroseg.training.average import WeightAverage
-from zeroseg.training.distillation import DistillationObjective
 from zeroseg.training.objective import Step
+from zeroseg.training.objectives import DistillationObjective
 from zeroseg.training.optimization import Optimization, SkippedStep
 from zeroseg.training.optimizers import parameter_groups
 from zeroseg.training.teacher import Teacher

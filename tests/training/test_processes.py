@@ -63,3 +63,8 @@ def test_a_job_that_is_not_what_was_launched_is_an_error(monkeypatch, join, envi
     job = Job(join)
     assert f"InputError: {says}" in job.ended()
     assert job.statuses == [1]
+
+
+def test_a_process_may_train_in_one_precision_and_score_in_another():
+    assert make_accelerator("bf16").mixed_precision == "bf16"
+    assert make_accelerator("no").mixed_precision == "no"

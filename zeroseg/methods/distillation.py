@@ -10,11 +10,10 @@ from zeroseg.data.transforms import EmbeddedCrops, Transform, UnlabelledCrops
 from zeroseg.errors import InputError
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.methods.method import MethodConfig, Training
-from zeroseg.models.vit import TrunkWeights, load_trunk
+from zeroseg.models.trunk_weights import TrunkWeights, load_trunk
 from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.training.distillation import DistillationObjective
-from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.objectives import DistillationObjective, ViewComposition, ZeroSegPaper
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher, Teacher, open_teacher
 
 

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from zeroseg.data.batch import Batch
+from zeroseg.errors import InputError
 from zeroseg.training.objective import Objective
 
 
@@ -90,6 +91,8 @@ class StepFlops:
                 loss = torch.stack(list(losses.values())).sum()
                 trained = [p for p in self._model.parameters() if p.requires_grad]
                 torch.autograd.grad(loss, trained, allow_unused=True)
+        except InputError:
+            raise
         except Exception as error:  # whatever the objective's code makes of tensors without values
             tqdm.write(f"MFU is not shown, operations cannot be counted: {error}", file=sys.stderr)
             return None

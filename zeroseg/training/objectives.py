@@ -1,4 +1,4 @@
-"""What the student is asked for: two sets of losses over the same student and the same views.
+"""What the student is asked for: the objective, and two sets of losses over the same views.
 
 `ZeroSegPaper` is the paper's. `ViewComposition` is ours: not the paper's matching, and never to be
 reported as ZeroSeg's. Each is a frozen config whose call turns a student's output and the teacher's
@@ -8,16 +8,18 @@ match, is still part of the sum: distributed training wants every parameter in e
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from zeroseg.data.batch import Batch
+from zeroseg.data.views import cell_overlap
 from zeroseg.errors import InputError
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
+from zeroseg.training.figures import grouping_figures, nearest_view_figures
 from zeroseg.training.losses import Distance
-from zeroseg.training.objective import Figures
+from zeroseg.training.objective import Figures, Step
+from zeroseg.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -114,37 +116,27 @@ class ViewComposition:
         }
 
 
-def grouping_figures(
-    assignment: Float[Tensor, "batch segment visible"], used_share: float = 0.01
-) -> Figures:
-    """How the segments divide an image, mean over the batch; a collapse shows here first.
+@dataclass(frozen=True)
+class DistillationObjective:
+    """The student's losses against the views of a teacher, which nothing wraps, trains or saves."""
 
-    `segments_used` counts segments that own (by argmax) more than `used_share` of the patches,
-    `largest_share` is the share of the biggest, `entropy` of the assignment in nats is per patch.
-    """
-    # Not `one_hot`, which looks at the values and so waits for the device.
-    segments = torch.arange(assignment.shape[1], device=assignment.device)
-    share = (assignment.argmax(dim=1)[..., None] == segments).float().mean(dim=1)
-    entropy = -(assignment.clamp(min=1e-9).log() * assignment).sum(dim=1)
-    return {
-        "grouping/segments_used": (share > used_share).sum(dim=1).float().mean(),
-        "grouping/largest_share": share.max(dim=1).values.mean(),
-        "grouping/entropy": entropy.mean(),
-    }
+    teacher: Teacher
+    losses: ZeroSegPaper | ViewComposition
+    patch_size: int
 
-
-def nearest_view_figures(segments: Float[Tensor, "batch segment embed"], views: Views) -> Figures:
-    """Share of segments whose nearest local view (by cosine) is a cell of each grid, `nearest/2x2`
-    and so on; they sum to one. Empty where the full image is the only view."""
-    grids = [grid for grid in views.grids if grid > 1]
-    if not grids:
-        return {}
-    local = F.normalize(views.embeddings[:, views.local], dim=-1)
-    nearest = (F.normalize(segments, dim=-1) @ local.mT).argmax(dim=-1)
-    figures, first = {}, 0
-    for grid in grids:
-        last = first + grid**2
-        chosen = (first <= nearest) & (nearest < last)
-        figures[f"nearest/{grid}x{grid}"] = chosen.float().mean()
-        first = last
-    return figures
+    def __call__(self, model: nn.Module, batch: Batch, step: int) -> Step:
+        """Losses; how the batch was grouped; and the scale at which segments' nearest views lie."""
+        pixels, grids = batch.pixels, self.teacher.grids
+        embeddings = self.teacher.embed(batch)
+        output: StudentOutput = model(pixels)
+        size = (pixels.shape[2], pixels.shape[3])
+        overlap = cell_overlap(grids, size, self.patch_size).to(embeddings.device)
+        views = Views(embeddings, grids, overlap)
+        found = self.losses(output, views, step)
+        if output.reconstruction is not None:
+            target = losses.patchify(pixels, self.patch_size)
+            loss = losses.reconstruction_loss(output.reconstruction, target, output.visible)
+            found["reconstruction"] = self.losses.reconstruction_weight * loss
+        segments, local = output.segments.detach(), views.embeddings[:, views.local]
+        figures = grouping_figures(output.assignment.detach())
+        return Step(found, figures | nearest_view_figures(segments, local, grids))

@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, broadcast_object_list, parse_flag_from_env
 
 from zeroseg.errors import InputError
@@ -52,10 +53,12 @@ def make_accelerator(
 ) -> Accelerator:
     """The same, with all of Accelerate; `options` are the Accelerator's.
 
-    Raises InputError also when FSDP was asked for and cannot be had.
+    A program may train in one precision and then score in another: one made before is not to be used
+    any more. Raises InputError also when FSDP was asked for and cannot be had.
     """
     device = torch.device(process_state(timeout).device or "cpu")
     bf16 = has_fast_bfloat16(device) if precision == "auto" else precision == "bf16"
+    AcceleratorState._reset_state()  # which would refuse another precision than the first
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", **options)  # type: ignore[arg-type]
     sharded = parse_flag_from_env("ACCELERATE_USE_FSDP")
     if sharded != (accelerator.distributed_type == DistributedType.FSDP):
