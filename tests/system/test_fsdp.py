@@ -21,7 +21,7 @@ from tests.support.training_runs import arguments, data, rows, trained
 from zeroseg.config import RunConfig
 from zeroseg.training.processes import process_state
 
-MORE = ("--save-every", "4", "--ema-decay", "0.9", "--micro-batch", "1")
+MORE = ("--save-every", "4", "--ema-decay", "0.9", "--micro-batch", "1", "--precision", "no")
 
 
 def sharing(config: RunConfig) -> Accelerator:
