@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
+from zeroseg.data.loader import AtWork
 from zeroseg.errors import InputError
 
 Job = TypeVar("Job")
@@ -33,14 +34,20 @@ def in_parallel(
             _count = bar.update
             yield from map(do, jobs)
             return
-        rows = max(1, min(workers, len(jobs)))
-        board, context = _Board(rows), multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(rows, context, _begin, (board,)) as pool:
-            futures = [pool.submit(_noted, do, number, job) for number, job in enumerate(jobs)]
+        rows, context = max(1, min(workers, len(jobs))), multiprocessing.get_context("fork")
+        at_work, counts, free = AtWork(rows), context.RawArray("q", rows), context.SimpleQueue()
+        for row in range(rows):
+            free.put(row)
+        with ProcessPoolExecutor(rows, context, _begin, (at_work, counts, free)) as pool:
+            pairs = zip(jobs, names, strict=True)
+            futures = [pool.submit(_announce, do, job, name) for job, name in pairs]
             try:
-                _watch(futures, board, bar)
+                _watch(futures, counts, bar)
             except BrokenProcessPool as error:
-                raise InputError(board.killed(names)) from error
+                raise InputError(
+                    f"a process was killed, at one of: {at_work}. If memory ran out, start again with "
+                    "fewer --workers; if it happens again there, that image is to blame"
+                ) from error
             except BaseException:
                 for future in futures:
                     future.cancel()
@@ -53,33 +60,6 @@ def count_image() -> None:
     _count()
 
 
-class _Board:
-    """What every process is at. Each writes its own row alone, so that none waits for another."""
-
-    def __init__(self, rows: int) -> None:
-        self.given = multiprocessing.Value("q", 0)
-        """Rows that have a process."""
-        self.job = multiprocessing.RawArray("q", [-1] * rows)
-        self.images = multiprocessing.RawArray("q", rows)
-        """Counted so far, in all jobs of the process."""
-        self.before = multiprocessing.RawArray("q", rows)
-        """Counted before its present job."""
-
-    def killed(self, names: Sequence[str]) -> str:
-        """What to say when a process was killed."""
-        rows = zip(self.job, self.images, self.before, strict=True)
-        at = [f"{names[job]} after {n - m} images" for job, n, m in rows if job >= 0]
-        return (
-            f"a process was killed, at one of: {'; '.join(at) or 'its start'}. If memory ran out, "
-            "start again with fewer --workers; if it happens again there, that image is to blame"
-        )
-
-
-_board: _Board
-_row: int
-"""Of this process."""
-
-
 def _count_nowhere() -> None:
     """Outside of `in_parallel`."""
 
@@ -88,29 +68,36 @@ _count: Callable[[], object] = _count_nowhere
 """What counting an image does in this process."""
 
 
-def _begin(board: _Board) -> None:
-    global _board, _row, _count
+_worker: tuple[int, AtWork, Any]
+"""Of a process of several: its row, what each row is at, and images so far by row."""
+
+
+def _begin(at_work: AtWork, counts: Any, free: Any) -> None:
+    global _worker
     torch.set_num_threads(1)  # more would compete, and hang where the parent already has some
-    with board.given.get_lock():
-        _board, _row, _count = board, board.given.value, _count_on_board
-        board.given.value += 1
+    _worker = free.get(), at_work, counts
 
 
-def _count_on_board() -> None:
-    _board.images[_row] += 1
+def _announce(do: Callable[[Job], Result], job: Job, name: str) -> Result:
+    global _count
+    row, at_work, counts = _worker
+    before = counts[row]
 
+    def count() -> None:
+        counts[row] += 1
+        at_work.write(row, f"{name} after {counts[row] - before} images")
 
-def _noted(do: Callable[[Job], Result], number: int, job: Job) -> Result:
-    _board.job[_row], _board.before[_row] = number, _board.images[_row]
+    _count = count
+    at_work.write(row, f"{name} after 0 images")
     result = do(job)
-    _board.job[_row] = -1
+    at_work.write(row, "")
     return result
 
 
-def _watch(futures: Sequence[Future[Any]], board: _Board, bar: tqdm) -> None:
+def _watch(futures: Sequence[Future[Any]], counts: Sequence[int], bar: tqdm) -> None:
     waiting = set(futures)
     while waiting:
         finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-        bar.update(sum(board.images) - bar.n)
+        bar.update(sum(counts) - bar.n)
         for future in finished:
             future.result()

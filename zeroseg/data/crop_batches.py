@@ -59,7 +59,7 @@ class CropReading(Dataset[CropBatch]):
     def __getitem__(self, index: int) -> CropBatch:
         self.reader = self.reader or ShardReader(self.shards, self.cache)
         info = get_worker_info()
-        decode = self.at_work.announced(info.id if info else 0, self._all_crops)
+        decode = self.at_work.announcing(info.id if info else 0, self._all_crops)
         shard, samples = self.batches[index]
         try:
             self.reader.key(shard, 0)

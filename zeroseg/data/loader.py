@@ -1,10 +1,11 @@
 """Loader processes beside this one, which say what they were at when they die of it."""
 
+import ctypes
+import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from zeroseg.errors import InputError
@@ -15,28 +16,32 @@ Decoded = TypeVar("Decoded")
 
 
 class AtWork:
-    """The sample that each loader process is decoding, in memory that all of them share."""
+    """What each of some processes is at, in memory that those forked from here share.
 
-    def __init__(self, workers: int) -> None:
-        self.rows = torch.zeros(max(1, workers), 512, dtype=torch.uint8).share_memory_()
+    Each writes its own row alone, so that none waits for another, nor for one that was killed.
+    """
 
-    def announced(
-        self, worker: int, decode: Callable[[RawSample], Decoded]
+    def __init__(self, rows: int) -> None:
+        self._texts = multiprocessing.RawArray(ctypes.c_char * 512, max(1, rows))
+
+    def write(self, row: int, text: str) -> None:
+        """Say what the process of a row is at; nothing when it is done."""
+        self._texts[row].value = text.encode()[:511]
+
+    def announcing(
+        self, row: int, decode: Callable[[RawSample], Decoded]
     ) -> Callable[[RawSample], Decoded]:
         """The same decoding, which first says of what."""
-        row: Tensor = self.rows[worker]
 
         def announce(sample: RawSample) -> Decoded:
-            name = f"{sample.shard} {sample.key}".encode()[: len(row)]
-            row.zero_()
-            row[: len(name)] = torch.frombuffer(bytearray(name), dtype=torch.uint8)
+            self.write(row, f"{sample.shard} {sample.key}")
             return decode(sample)
 
         return announce
 
     def __str__(self) -> str:
-        texts = (bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in self.rows)
-        return "; ".join(f"worker {i}: {text}" for i, text in enumerate(texts))
+        texts = [row.value.decode(errors="replace") for row in self._texts]
+        return "; ".join(filter(None, texts)) or "its start"
 
 
 def load_in_workers(dataset: Dataset[Item], workers: int, at_work: AtWork) -> Iterator[Item]:

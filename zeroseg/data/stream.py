@@ -141,7 +141,7 @@ class _Reading(IterableDataset[Batch]):
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         reader = ShardReader(self.shards, self.config.cache)
         for planned in self.plan.batches(self.start, self.rank, worker, workers):
-            decode = self.at_work.announced(
+            decode = self.at_work.announcing(
                 worker,
                 partial(self.transform, epoch=planned.epoch),
             )
