@@ -98,6 +98,7 @@ def test_hard_assignment_follows_the_softmax_on_average():
     torch.manual_seed(0)
     logits = torch.tensor([1.0, 0.0, -1.0])[None, :, None].expand(1, -1, 20_000)
     share = assign(logits, "hard").mean(dim=2)[0]
+    # A share of 20,000 draws is off by 0.0035 at most, on average; 0.02 is more than five times that.
     torch.testing.assert_close(share, logits[0, :, 0].softmax(dim=0), rtol=0, atol=0.02)
 
 
