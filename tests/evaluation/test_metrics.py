@@ -84,6 +84,7 @@ def test_all_scores_agree_with_torchmetrics(maps):
     assert torch.allclose(accuracy(confusion).nan_to_num(0).float(), recall)
     if not (labels != IGNORE).any():
         return
+    # Theirs are in float32.
     weighted = independent.multiclass_jaccard_index(*given, average="weighted", ignore_index=IGNORE)
     assert frequency_weighted_iou(confusion) == pytest.approx(float(weighted), abs=1e-6)
     micro = independent.multiclass_accuracy(*given, average="micro", ignore_index=IGNORE)

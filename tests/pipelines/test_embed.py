@@ -132,6 +132,7 @@ def test_the_index_finds_each_image_by_its_own_embedding(images, whole):
         _, views = embeddings.read(sample, 0)
         similarity, found = index.search(views[:1].float().numpy(), 1)
         assert keys[found[0, 0]] == [f"shard-{number // 8:06d}.tar", sample.key]
+        # Of two vectors whose values float16 rounds by 5e-4.
         assert similarity[0, 0] == pytest.approx(1, abs=2e-3)
 
 
@@ -220,6 +221,7 @@ def test_the_student_sees_the_very_crop_that_the_teachers_views_divide(images, t
             shown.setdefault(key, []).append(turn)
             if epoch == 0:
                 views = encode(pixels[None].float() / 255)[0]
+                # float16 rounds what is below 1 by as much.
                 torch.testing.assert_close(embeddings.float(), views, rtol=0, atol=5e-4)
     assert all(sorted(turns) == [0, 1, 2, 3] for turns in shown.values())
     assert len(shown) == 42

@@ -22,4 +22,5 @@ def pixels(height=24, width=24, batch=2) -> torch.Tensor:
 
 
 def close(got, expected):
+    """But for rounding: features of a hundred and less, sums in float32 through two layers."""
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)

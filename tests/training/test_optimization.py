@@ -181,7 +181,7 @@ def test_the_average_of_the_weights_is_the_sum_that_it_should_be():
         expected = {k: 0.75 * v + 0.25 * now[k] for k, v in expected.items()}
     assert made.average is not None
     for name, value in made.average.tensors().items():
-        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(value, expected[name])
 
 
 def test_a_rate_is_scaled_by_the_group():
