@@ -72,7 +72,8 @@ class EvaluateConfig:
 def run(config: EvaluateConfig, methods: Sequence[type[MethodConfig]] = METHODS) -> Result:
     """Evaluate, and write `results/` and `examples/` into the folder; return the result.
 
-    `methods` are those that a saved model may be of. Raises InputError before anything is scored when model, data, protocol and benchmark do not fit.
+    `methods` are those that a saved model may be of. Raises InputError before anything is scored
+    when model, data, protocol and benchmark do not fit.
     """
     benchmark = benchmark_named(config.benchmark)
     protocol = config.protocol.on(benchmark)

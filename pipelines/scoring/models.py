@@ -45,8 +45,8 @@ def evaluated_model(
     """Load a run folder, a model folder in one, or a CLIP and a method.
 
     `clip_options` are fields of `CLIPConfig` that the spec of a CLIP does not have. Results go to
-    `output`, by default into the run folder. `methods` are those that a saved model may be of. Raises InputError when there is no such model, or it
-    cannot answer that way.
+    `output`, by default into the run folder. `methods` are those that a saved model may be of.
+    Raises InputError when there is no such model, or it cannot answer that way.
     """
     if model.startswith(PREFIX):
         config, method = clip_spec(model)

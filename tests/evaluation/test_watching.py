@@ -222,6 +222,14 @@ def test_what_is_wrong_is_named_before_training(shards, changes, names):
         watcher(**{"shards": shards} | changes)
 
 
+def test_the_cache_of_remote_shards_is_the_one_that_is_given(shards, tmp_path):
+    watch = Watch(
+        shards=Path(shards).as_uri(), benchmark="scenes", every=1, images=2, protocol=PROTOCOL
+    )
+    Watcher(watch, TEACHER, segmenter(), Accelerator(), ShardCache(folder=tmp_path / "cache"))
+    assert list((tmp_path / "cache").glob("*.tar"))
+
+
 def test_images_without_label_maps_cannot_be_watched(tmp_path):
     with pytest.raises(InputError, match=r"k000.*needs a label map"):
         watcher(write(tmp_path / "unlabelled", 4))

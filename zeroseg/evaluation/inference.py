@@ -85,7 +85,7 @@ def window_scores(
         scores = scores.float()
     if logit_scale is not None:
         # A query beside the next, as segmenters make them: no copy, and no strided softmax.
-        scores = (logit_scale * scores.movedim(1, 3)).softmax(dim=3).movedim(3, 1)
+        scores = scores.mul_(logit_scale).movedim(1, 3).softmax(dim=3).movedim(3, 1)
     grids = rearrange(
         scores,
         "(b i j) q h w -> b q (i h) (j w)",
