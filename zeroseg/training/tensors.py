@@ -28,7 +28,8 @@ EVERYWHERE = StateDictOptions(full_state_dict=True)
 
 
 def model_tensors(model: nn.Module, *, everywhere: bool = False) -> Tensors:
-    """A copy of its weights by name; on other processes than the main one empty, or on the device."""
+    """A copy of its weights by name. On the CPU of the main process and empty on others; or, if they
+    are wanted `everywhere`, on the device of each."""
     options = EVERYWHERE if everywhere else ON_MAIN
     return _copies(get_model_state_dict(model, options=options))
 
