@@ -9,7 +9,13 @@ from tests.support.queries import queries
 from zeroseg.data.batch import Batch, Lost
 from zeroseg.datasets.benchmarks import IGNORE, Benchmark
 from zeroseg.errors import InputError
-from zeroseg.evaluation.evaluate import best_classes, evaluate, label_maps, tally_batches
+from zeroseg.evaluation.evaluate import (
+    best_classes,
+    class_scores,
+    evaluate,
+    label_maps,
+    tally_batches,
+)
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.refinement import pamr
 from zeroseg.evaluation.scores import Scores, scores_of
@@ -154,6 +160,18 @@ def test_without_a_softmax_scores_are_compared_as_they_come():
     image = random_images(1, (2, 2))
     best, _ = best_classes(Pixelwise(), image, task(), (2, 2))
     assert torch.allclose(best, (image / image.sum(1, keepdim=True)).amax(1))
+
+
+@pytest.mark.parametrize("softmax", ["model", "pixels", "none"])
+def test_the_best_class_is_the_one_whose_score_is_highest_of_all(softmax):
+    asked = task(OBJECTS, Protocol(window=0, softmax=softmax, logit_scale=5.0), owners=(3, 1, 3))
+    image = random_images(1, (2, 3))
+    scores = class_scores(Pixelwise(), image, asked, (7, 4))
+    best, index = best_classes(Pixelwise(), image, asked, (7, 4))
+    assert scores.shape == (1, 4, 7, 4)
+    assert torch.equal(scores.argmax(1), index)
+    assert torch.allclose(scores.amax(1), best, atol=1e-6)  # two ways to the same softmax
+    assert not scores[:, [0, 2]].any()  # no query is theirs
 
 
 def test_scores_are_refined_at_the_annotation_by_the_dilations_of_the_protocol():

@@ -63,15 +63,13 @@ def best_classes(
 def class_scores(
     segmenter: Segmenter, images: Float[Tensor, "batch 3 height width"], task: Task, size: Sizes
 ) -> Float[Tensor, "batch class label_height label_width"]:
-    """The score of every class at each pixel, of several queries the best: all of them, so mind the
-    memory. Probabilities, but under a protocol that takes no softmax."""
+    """The score of every class at each pixel, of several queries the best, 0 without one: all of
+    them, so mind the memory. Probabilities, but under a protocol that takes no softmax."""
     scores, scale = _scores(segmenter, images, task, size)
-    pixels = pixel_scores(scores, size)
-    if scale is not None:
-        pixels = (scale * pixels).softmax(dim=1)
-    owners, classes = task.queries.owners, len(task.benchmark.classes)
-    best = pixels.new_zeros(len(pixels), classes, *size)
-    return best.index_reduce(1, owners, pixels, "amax", include_self=False)
+    pixels = pixel_scores(scores, size, logit_scale=scale)
+    owners = task.queries.owners[:, None, None].expand_as(pixels)
+    best = pixels.new_zeros(len(pixels), len(task.benchmark.classes), *size)
+    return best.scatter_reduce(1, owners, pixels, "amax", include_self=False)
 
 
 def _scores(
@@ -90,8 +88,8 @@ def _scores(
     )
     if protocol.pamr:
         picture = F.interpolate(images, size, mode="bilinear")
-        whole = (Axis(side, side, (0,)) for side in size)
-        scores = WindowScores(pamr(picture, pixel_scores(scores, size), protocol.pamr), *whole)
+        axes = (Axis(side, side, (0,)) for side in size)
+        scores = WindowScores(pamr(picture, pixel_scores(scores, size), protocol.pamr), *axes)
     return scores, scales.get("pixels")
 
 

@@ -132,11 +132,16 @@ def best_class(
 
 
 def pixel_scores(
-    scores: WindowScores, size: tuple[int, int]
+    scores: WindowScores, size: tuple[int, int], *, logit_scale: float | None = None
 ) -> Float[Tensor, "batch query height width"]:
-    """Scores at the pixels of an annotation of `size`: all of them, so mind the memory."""
+    """Scores at the pixels of an annotation of `size`: all of them, so mind the memory.
+
+    With a `logit_scale` probabilities, as in `best_class`.
+    """
     pixels = scores.grids.new_empty(*scores.grids.shape[:2], *size)
     for (image, rows, columns), tile in _tiles(scores, size):
+        if logit_scale is not None:
+            tile = (logit_scale * tile).softmax(dim=1)
         pixels[image, :, rows, columns] = tile.transpose(0, 1)
     return pixels
 
