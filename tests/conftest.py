@@ -62,6 +62,14 @@ def alone() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def scenes(tmp_path_factory) -> Path:
+    """Shards to train on and what a teacher says of them; nobody writes there."""
+    from tests.support.training_runs import data  # not before jaxtyping is there to compile zeroseg
+
+    return data(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="session")
 def real() -> Iterator[Path]:
     folder = Path(os.environ.get("ZEROSEG_REAL", ROOT / "../shared/real")).resolve()
     if not (folder / "teacher").is_dir():

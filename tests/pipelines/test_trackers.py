@@ -5,15 +5,15 @@ import signal
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.support.training_runs import arguments, data, rows, started, trained, wait_for
+from tests.support.training_runs import arguments, rows, started, trained, wait_for
 from zeroseg.training.preemption import STOPPED
 
 
-def test_a_run_that_goes_on_is_one_run_in_its_trackers(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_is_one_run_in_its_trackers(scenes, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = tmp_path / "photos"
     more = ["--trackers", "tensorboard", "wandb", "--project", "birds"]
-    command = arguments(data(tmp_path / "scenes"), run, 60, *more)
+    command = arguments(scenes, run, 60, *more)
     job = started(command)
     wait_for(job, run, 5)
     job.send(signal.SIGTERM)

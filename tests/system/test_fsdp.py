@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor  # noqa: TID251  a part is what is 
 from pipelines import train
 from pipelines.run import loop
 from tests.support.jobs import done
-from tests.support.training_runs import arguments, data, rows, trained
+from tests.support.training_runs import arguments, rows, trained
 from zeroseg.config import RunConfig
 from zeroseg.training.processes import process_state
 
@@ -52,11 +52,6 @@ def share(arguments: list[str]) -> None:
 
     loop.build_job = build_shared
     train.main(arguments)
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory) -> Path:
-    return data(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")

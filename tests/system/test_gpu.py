@@ -1,24 +1,18 @@
 """On a GPU: steps that never wait for it, and a run that goes on. `uv run pytest -m gpu`"""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 
 from pipelines.run.job import accelerator_for, build_job
 from pipelines.train import read_command
-from tests.support.training_runs import ROOT, SMALL, arguments, data, rows, trained
+from tests.support.training_runs import ROOT, SMALL, arguments, rows, trained
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory) -> Path:
-    return data(tmp_path_factory.mktemp("scenes"))
 
 
 def test_a_step_from_loader_to_update_never_waits_for_the_gpu(scenes, tmp_path):

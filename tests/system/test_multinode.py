@@ -15,17 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.hosts import INTERFACE, Host, two_hosts, why_not
-from tests.support.training_runs import ROOT, arguments, data, rows, trained
+from tests.support.training_runs import ROOT, arguments, rows, trained
 
 STEPS = 40
 SAVING = ("--save-every", "4", "--timeout", "15")
 PORT = 29400
 pytestmark = pytest.mark.multinode
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory) -> Path:
-    return data(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.training_runs import ROOT, arguments, data, rows, trained
+from tests.support.training_runs import ROOT, arguments, rows, trained
 
 SCRIPT = ROOT / "configs/slurm/train.sbatch"
 STEPS, TASKS = 40, 2
@@ -19,11 +19,6 @@ PROGRAMS = {
     "srun": f'exec {sys.executable} {ROOT}/tests/support/stand_in_srun.py "$@"',
     "scontrol": 'case "$1" in show) echo 127.0.0.1;; *) echo "$@" >> "$REQUEUED";; esac',
 }
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory) -> Path:
-    return data(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture

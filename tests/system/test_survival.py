@@ -16,7 +16,6 @@ from torch import equal
 from tests.support.training_runs import (
     IMAGES,
     arguments,
-    data,
     ended,
     launched,
     rows,
@@ -30,11 +29,6 @@ from zeroseg.training.preemption import STOPPED
 
 STEPS = 40
 SAVING = ("--save-every", "3", "--keep-last", "3", "--ema-decay", "0.9")
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory) -> Path:
-    return data(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")
