@@ -30,7 +30,9 @@ from webdataset.writer import TarWriter
 from shards.build import Limits, build
 from shards.folder import Folder
 from zeroseg.data.batch import Batch
+from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig, TrainingStream
+from zeroseg.data.transforms import UnlabelledCrops
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 
@@ -145,8 +147,9 @@ def main(config: BenchmarkConfig) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         build(Folder(config.photos).source(), f"{scratch}/set", Limits())
-        data = DataConfig(shards=f"{scratch}/set", image_size=SIDE, batch_size=BATCH, workers=0)
-        stream = TrainingStream(data, rank=0, world_size=1, seed=0)
+        data = DataConfig(shards=f"{scratch}/set", batch_size=BATCH, workers=0)
+        crops = UnlabelledCrops(size=SIDE, view_size=SIDE, crops=Crops())
+        stream = TrainingStream(data, crops, rank=0, world_size=1, seed=0)
         tar = captioned(stream, Path(scratch, "captioned.tar"))
         contestants: dict[str, Callable[[], Iterator[object]]] = {
             "zeroseg": lambda: iter(stream),

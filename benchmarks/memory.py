@@ -18,7 +18,12 @@ import tyro
 
 from shards.build import Limits, build
 from shards.folder import Folder
+from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig, TrainingStream
+from zeroseg.data.transforms import UnlabelledCrops
+
+SIDE = 224
+"""Of a crop, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +55,8 @@ def main(config: MemoryConfig) -> None:
         data = DataConfig(
             shards=f"{scratch}/set", batch_size=config.batch_size, workers=config.workers
         )
-        batches = iter(TrainingStream(data, rank=0, world_size=1, seed=0))
+        crops = UnlabelledCrops(size=SIDE, view_size=SIDE, crops=Crops())
+        batches = iter(TrainingStream(data, crops, rank=0, world_size=1, seed=0))
         for _ in range(config.workers):
             next(batches)
         print("| epoch | MB a loader process |\n|---|---|")

@@ -41,7 +41,7 @@ def images_per_second(config: ProcessesConfig, processes: int, shards: str) -> f
     with tempfile.TemporaryDirectory() as output:
         command += ["--data.shards", shards, "--output", f"{output}/run"]
         command += ["--data.batch-size", str(config.batch_size * processes)]
-        command += ["--steps", str(config.steps), "--warmup", "0", "--log-every", "10"]
+        command += ["--steps", str(config.steps), "--schedule.warmup", "0", "--log-every", "10"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:

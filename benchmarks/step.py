@@ -27,7 +27,7 @@ from zeroseg.data.views import cell_views
 from zeroseg.models.clip import CLIP
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
-from zeroseg.training.distillation import Distillation
+from zeroseg.training.distillation import DistillationObjective
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.teacher import Teacher, ViewEncoder
 
@@ -55,7 +55,7 @@ OURS = replace(
 
 def step(
     student: ZeroSegConfig,
-    objective: ZeroSegPaper | ViewComposition,
+    losses: ZeroSegPaper | ViewComposition,
     embed: Callable[[Batch], Tensor],
     batch: Batch,
     config: BenchmarkConfig,
@@ -67,11 +67,11 @@ def step(
     model = ZeroSeg(student).to(config.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     clip = Teacher(None, config.grids, student.embed_dim, embed)  # type: ignore[arg-type]
-    distillation = Distillation(clip, objective, student.patch_size)
+    objective = DistillationObjective(clip, losses, student.patch_size)
 
     def run() -> Tensor:
         with torch.autocast(config.device, torch.bfloat16, enabled=bf16):
-            loss = torch.stack(list(distillation(model, batch, 0).values())).sum()
+            loss = torch.stack(list(objective(model, batch, 0).losses.values())).sum()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
