@@ -42,7 +42,7 @@ from zeroseg.evaluation.task import Task
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP
 from zeroseg.training.objectives import ZeroSegPaper
-from zeroseg.training.schedule import Cosine
+from zeroseg.training.optimization import Cosine
 
 DECODER: dict[str, Any] = {"decoder_depth": 2, "decoder_width": 64, "decoder_heads": 2}
 """For reconstruction; the quickstart does without."""

@@ -46,7 +46,7 @@ from zeroseg.models.clip import CLIP
 from zeroseg.models.dense import Dense
 from zeroseg.models.segmenter import Segmenter
 from zeroseg.models.zeroseg import Readout, ZeroSeg
-from zeroseg.training.figures import grouping_figures
+from zeroseg.training.losses import grouping_figures
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 SHOWN = 9

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from shards import scenes
 from zeroseg.datasets.benchmarks import SCENES
-from zeroseg.training.schedule import Cosine
+from zeroseg.training.optimization import Cosine
 
 FOLDER = Path(__file__).parents[1] / "zeroseg/models/scenes_teacher"
 

@@ -14,8 +14,7 @@ from zeroseg.methods import METHODS
 from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.records import differences, from_json, to_json
 from zeroseg.training.objectives import ZeroSegPaper
-from zeroseg.training.optimizers import SGD, AdamW
-from zeroseg.training.schedule import Polynomial
+from zeroseg.training.optimization import SGD, AdamW, Polynomial
 from zeroseg.training.teacher import CachedTeacher
 
 FOLDER = Path(configs.__file__).parent

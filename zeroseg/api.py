@@ -7,6 +7,7 @@ from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, ProtocolConfig, protocol_named
+from zeroseg.evaluation.results import Result, read_result
 from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.evaluation.watching import Watch
@@ -17,8 +18,7 @@ from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.predictor import Predictor, load
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
-from zeroseg.training.optimizers import SGD, AdamW
-from zeroseg.training.schedule import Cosine, Polynomial
+from zeroseg.training.optimization import SGD, AdamW, Cosine, Polynomial
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Predictor",
     "Protocol",
     "ProtocolConfig",
+    "Result",
     "RunConfig",
     "Scores",
     "Task",
@@ -54,5 +55,6 @@ __all__ = [
     "evaluate",
     "load",
     "protocol_named",
+    "read_result",
     "task_for",
 ]

@@ -10,9 +10,8 @@ from zeroseg.errors import InputError
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.records import read_record
-from zeroseg.training.optimizers import SGD, AdamW
+from zeroseg.training.optimization import SGD, AdamW, Cosine, Polynomial
 from zeroseg.training.processes import Precision
-from zeroseg.training.schedule import Cosine, Polynomial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,7 @@ from zeroseg.training.average import WeightAverage
 from zeroseg.training.checkpoints import checkpoint_name
 from zeroseg.training.flops import StepFlops
 from zeroseg.training.meter import Meter, matrix_rate
-from zeroseg.training.optimization import Optimization
-from zeroseg.training.optimizers import parameter_groups
+from zeroseg.training.optimization import Optimization, parameter_groups
 from zeroseg.training.processes import make_accelerator
 from zeroseg.training.state import TrainingState
 from zeroseg.training.tensors import model_tensors

@@ -16,8 +16,7 @@ from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.saved import load, model_folder
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.segmenter import Segmenter
-
-PREFIX = "clip:"
+from zeroseg.predictor import PREFIX
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,19 @@ import pytest
 import torch
 from PIL import Image
 
+from shards import scenes
+from shards.build import Limits, build
 from tests.support.queries import queries
-from zeroseg.data.evaluation import evaluation_sample
+from zeroseg import InputError
+from zeroseg.data.evaluation import evaluation_batches, evaluation_sample
 from zeroseg.evaluation.inference import best_class, window_scores
 from zeroseg.evaluation.protocols import Protocol
-from zeroseg.store.reader import RawSample
+from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import open_set
 
 PATCH = 16
+CACHE = ShardCache(retries=0)
 
 
 class Colours:
@@ -67,3 +73,12 @@ def test_single_pixels_and_panoramas_are_segmented_as_any_picture(size, expected
     assert index.shape == (1, *size)
     wrong = (index[0] != decoded["labels"]).sum()
     assert wrong <= size[0] * size[1] * 0.02
+
+
+def test_a_shard_that_cannot_be_had_ends_an_evaluation_by_name(tmp_path):
+    build(scenes.Scenes("val", 6).source(), str(tmp_path), Limits(images_per_shard=3, workers=0))
+    shards = open_set(str(tmp_path), CACHE)
+    (tmp_path / "shard-000001.tar").unlink()
+    batches = evaluation_batches(ShardReader(shards, CACHE), lambda size: size, batch_size=2)
+    with pytest.raises(InputError, match=r"shard-000001\.tar.*unreadable shard"):
+        list(batches)

@@ -11,7 +11,7 @@ from zeroseg.data.views import cell_overlap
 from zeroseg.models.vit import random_patches
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
-from zeroseg.training.figures import grouping_figures, nearest_view_figures
+from zeroseg.training.losses import grouping_figures, nearest_view_figures
 from zeroseg.training.objectives import (
     ViewComposition,
     Views,

@@ -14,8 +14,7 @@ from zeroseg.methods.method import same_rate
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.objective import Step
 from zeroseg.training.objectives import DistillationObjective
-from zeroseg.training.optimization import Optimization, SkippedStep
-from zeroseg.training.optimizers import parameter_groups
+from zeroseg.training.optimization import Optimization, SkippedStep, parameter_groups
 from zeroseg.training.teacher import Teacher
 
 CONFIG = ZeroSegConfig(

@@ -10,7 +10,7 @@ from configs.zeroseg_vitb16 import config as paper
 from zeroseg import SGD, AdamW, InputError
 from zeroseg.methods.method import same_rate
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
-from zeroseg.training.optimizers import parameter_groups
+from zeroseg.training.optimization import parameter_groups
 
 SMALL = ZeroSegConfig(
     image_size=16,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroseg.training.schedule import Cosine, Polynomial
+from zeroseg.training.optimization import Cosine, Polynomial
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 0.25), (1, 0.5), (2, 0.75), (3, 1.0), (4, 1.0)])

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.images import decode_labels, resized
-from zeroseg.data.samples import LABELS, image_of, load_batch
+from zeroseg.data.samples import UNREADABLE, Decode, image_of, labels_bytes, load_batch
+from zeroseg.errors import InputError
 from zeroseg.store.reader import RawSample, ShardReader
 
 Resize = Callable[[tuple[int, int]], tuple[int, int]]
@@ -21,9 +22,7 @@ def evaluation_sample(sample: RawSample, resize: Resize) -> dict[str, Tensor]:
 
     Raises ValueError when it has no label map or one of another size.
     """
-    if LABELS not in sample.members:
-        raise ValueError(f"no label map ({LABELS}) among its members {sorted(sample.members)}")
-    image, labels = image_of(sample), decode_labels(sample.members[LABELS])
+    image, labels = image_of(sample), decode_labels(labels_bytes(sample))
     if image.shape[1:] != labels.shape:
         raise ValueError(
             f"image is {tuple(image.shape[1:])} but its label map {tuple(labels.shape)}"
@@ -39,15 +38,26 @@ def evaluation_batches(
     reader: ShardReader, resize: Resize, *, batch_size: int, samples: range | None = None
 ) -> Iterator[Batch]:
     """Every labelled image once, or those of consecutive numbers; neighbours of one size share a
-    batch. Samples that cannot be had are named in `lost`."""
+    batch. Samples that cannot be had are named in `lost`.
+
+    Raises InputError for a shard that cannot be had: left out, it would make scores depend on the
+    network.
+    """
     decode = partial(evaluation_sample, resize=resize)
     everything = ((s, n) for s, count in enumerate(reader.shards.counts) for n in range(count))
     chosen = range(reader.shards.samples) if samples is None else samples
     mine = itertools.islice(everything, chosen.start, chosen.stop)
-    singles = (load_batch(reader, [sample], decode) for sample in mine)
+    singles = (_single(reader, sample, decode) for sample in mine)
     for _, same in itertools.groupby(singles, key=_kind):
         while group := list(itertools.islice(same, batch_size)):
             yield _concatenate(group)
+
+
+def _single(reader: ShardReader, sample: tuple[int, int], decode: Decode) -> Batch:
+    batch = load_batch(reader, [sample], decode)
+    if batch.lost and batch.lost[0].cause == UNREADABLE:
+        raise InputError(f"{batch.lost[0]}: start again once that is mended")
+    return batch
 
 
 def sample_number(reader: ShardReader, key: str) -> int:

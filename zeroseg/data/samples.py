@@ -17,6 +17,8 @@ Decoded = TypeVar("Decoded")
 
 LABELS = "png"
 """Extension of label maps."""
+UNREADABLE = "unreadable shard"
+"""The cause by which samples of a shard that cannot be opened are lost."""
 
 Decode = Callable[[RawSample], dict[str, Tensor]]
 """One sample's part of every tensor of a batch, by the batch's own names."""
@@ -38,7 +40,7 @@ def image_bytes(sample: RawSample) -> bytes:
 def labels_bytes(sample: RawSample) -> bytes:
     """The file of a sample's label map. Raises ValueError when it has none."""
     if LABELS not in sample.members:
-        raise ValueError(f"no label map `.{LABELS}` among its members {sorted(sample.members)}")
+        raise ValueError(f"no label map ({LABELS}) among its members {sorted(sample.members)}")
     return sample.members[LABELS]
 
 
@@ -67,7 +69,7 @@ def read_samples(
             key = reader.key(shard, number)
             decoded.append((key, decode(reader.read(shard, number))))
         except UnreadableShard as error:
-            lost.append(Lost(reader.shards.urls[shard], "", "unreadable shard", str(error)))
+            lost.append(Lost(reader.shards.urls[shard], "", UNREADABLE, str(error)))
         except InputError:
             raise
         except Exception as error:  # any picture library's error; the sample is counted and named

@@ -16,8 +16,7 @@ from zeroseg.data.views import cell_overlap
 from zeroseg.errors import InputError
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
-from zeroseg.training.figures import grouping_figures, nearest_view_figures
-from zeroseg.training.losses import Distance
+from zeroseg.training.losses import Distance, grouping_figures, nearest_view_figures
 from zeroseg.training.objective import Figures, Step
 from zeroseg.training.teacher import Teacher
 

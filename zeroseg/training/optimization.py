@@ -1,10 +1,14 @@
-"""One step: gradients of the whole batch, clipped; and an update, unless they are not finite.
+"""Schedules, optimizers, and one step: gradients of the whole batch, clipped; and an update, unless they
+are not finite.
 
-Nothing here waits for the device: losses, norms and verdicts stay tensors until somebody asks.
+Nothing in a step waits for the device: losses, norms and verdicts stay tensors until somebody asks.
 """
 
+import math
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -14,8 +18,124 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor  # noqa: TID251  what clipping returns under FSDP2
 
 from zeroseg.data.batch import Batch
+from zeroseg.errors import InputError
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.objective import Figures, Objective, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Linear warm-up to the peak, then a fall over the rest of the steps; see the classes below."""
+
+    warmup: int = 0
+    """Steps of linear warm-up."""
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0:
+            raise InputError(f"schedule.warmup is {self.warmup}: it must be at least 0")
+
+    def __call__(self, step: int, *, peak: float, total: int) -> float:
+        """The rate of a step, counted from 0, of `total`."""
+        if step < self.warmup:
+            return peak * (step + 1) / self.warmup
+        done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
+        return self.fall(peak, done)
+
+    def fall(self, peak: float, done: float) -> float:
+        """The rate when this share of the steps after warm-up is done."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
+    """Half a cosine down to zero (MAE's)."""
+
+    def fall(self, peak: float, done: float) -> float:
+        """Half a cosine."""
+        return peak * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polynomial(Schedule):
+    """A power of what is left, down to zero (DeepLab's "poly")."""
+
+    power: float = 0.9
+
+    def fall(self, peak: float, done: float) -> float:
+        """A power of the share that is left."""
+        return peak * (1 - done) ** self.power
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """AdamW (Loshchilov and Hutter, ICLR 2019), fused."""
+
+    learning_rate: float
+    """Peak, for the batch in use: no rate holds for every batch, so there is no default. MAE's, which
+    ZeroSeg takes, is 1.5e-4 for each 256 images of a step."""
+    weight_decay: float = 0.05
+    """Not stated in ZeroSeg; MAE's."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Not stated in ZeroSeg; MAE's."""
+
+    def __post_init__(self) -> None:
+        _check_rate(self.learning_rate)
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer of these groups."""
+        # Fused is ten times faster on a CPU too (ViT-B: 0.16 s in place of 1.7), and skips on demand.
+        return torch.optim.AdamW(groups, betas=self.betas, fused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Gradient descent with momentum, fused."""
+
+    learning_rate: float
+    """Peak, for the batch in use."""
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        _check_rate(self.learning_rate)
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer of these groups."""
+        return torch.optim.SGD(
+            groups,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            fused=True,
+        )
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, rate_scale: Callable[[str], float]
+) -> list[dict[str, Any]]:
+    """Groups of parameters for an optimizer: `params`, `weight_decay` and `scale`.
+
+    Matrices decay; biases, norms, tokens, scalars and position embeddings do not. `scale` multiplies
+    the learning rate: `rate_scale` of the parameter's name. A frozen parameter is in no group. Groups
+    that decay come first, of each kind those of the largest scale.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_table = "token" in name.rsplit(".", 1)[-1] or name.endswith("pos_embed")
+        decays = parameter.ndim >= 2 and not is_table
+        groups.setdefault((decays, rate_scale(name)), []).append(parameter)
+    return [
+        {"params": groups[key], "weight_decay": weight_decay if key[0] else 0.0, "scale": key[1]}
+        for key in sorted(groups, reverse=True)
+    ]
+
+
+def _check_rate(rate: float) -> None:
+    if rate <= 0:
+        raise InputError(f"optimizer.learning_rate is {rate}: it must be positive")
 
 
 class SkippedStep(NamedTuple):
