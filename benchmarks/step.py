@@ -27,8 +27,7 @@ from zeroseg.data.views import cell_views
 from zeroseg.models.clip import CLIP
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
-from zeroseg.training.distillation import DistillationObjective
-from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
+from zeroseg.training.objectives import DistillationObjective, ViewComposition, ZeroSegPaper
 from zeroseg.training.teacher import Teacher, ViewEncoder
 
 Step = Callable[[], Tensor]

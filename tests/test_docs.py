@@ -47,10 +47,3 @@ def test_the_readme_leads_to_the_method_first_and_to_the_shelves():
     inside = [link for link in links if "://" not in link and link.endswith(".md")]
     assert inside[0] == "docs/method.md"
     assert "docs/README.md" in inside
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_sentences_are_wrapped_at_120_columns(document):
-    lines = document.read_text().splitlines()
-    prose = [line for line in lines if not line.lstrip().startswith("|") and "](http" not in line]
-    assert [line for line in prose if len(line) > 120] == []
