@@ -22,7 +22,7 @@ from types import FrameType
 
 ROOT = Path.cwd()
 PACKAGES = ("zeroseg", "pipelines", "shards")
-TRAIN = ["--steps", "1", "--data.workers", "0", "--data.batch-size", "1", "--log-every", "9"]
+TRAIN = ["--steps", "2", "--data.workers", "0", "--data.batch-size", "1", "--log-every", "9"]
 TRAIN += ["--precision", "no"]  # as evaluation has it: a process has one precision
 METHOD = ("views", "teacher", "vit", "grouping", "zeroseg", "losses", "objectives", "distillation")
 LOOP = ("train", "loop", "job", "optimization", "optimizers", "schedule", "objective", "method")
@@ -31,8 +31,9 @@ LOOP = ("train", "loop", "job", "optimization", "optimizers", "schedule", "objec
 class Trace:
     """Modules whose functions run between a first call and the return of a last one."""
 
-    def __init__(self, first: str, last: Callable[[FrameType], bool]) -> None:
-        self.first, self.last = first, last
+    def __init__(self, first: str, last: Callable[[FrameType], bool], skip: int = 0) -> None:
+        """`skip`: how many such first calls are let pass, with all that is done once."""
+        self.first, self.last, self.skip = first, last, skip
         self.modules: dict[str, None] = {}
         self.state = "before"
 
@@ -46,6 +47,9 @@ class Trace:
                 return
             if not module.endswith(".reader"):
                 return
+            if self.skip:
+                self.skip -= 1
+                return
             self.state = "on the way"
             stack: FrameType | None = frame
             while stack is not None:
@@ -57,14 +61,14 @@ class Trace:
             self.state = "after"
 
     def _note(self, module: str | None) -> None:
-        if module is not None and not module.endswith(("__init__", "cli", "command_line")):
+        if module is not None and not module.endswith("__init__"):
             self.modules[module] = None
 
 
 def _module(frame: FrameType) -> str | None:
-    """The project's module that a frame runs, not at its import."""
+    """The project's module that a frame runs; not its import, nor the reading of its command line."""
     path, name = frame.f_code.co_filename, frame.f_code.co_name
-    if name == "<module>" or not path.startswith(str(ROOT)):
+    if name in ("<module>", "main") or not path.startswith(str(ROOT)):
         return None
     module = str(Path(path).relative_to(ROOT).with_suffix("")).replace("/", ".")
     return module if module.startswith(PACKAGES) else None
@@ -90,7 +94,7 @@ def followed(folder: Path) -> dict[str, list[str]]:
         for split in ("train", "val"):
             cli.main([*build, split, f"{folder}/{split}", "--images", "4", "--workers", "0"])
     run = ["train", "configs/quickstart.py", "--data.shards", f"{folder}/train", *TRAIN]
-    step = Trace("read", lambda frame: _is(frame, "optimization", "__call__"))
+    step = Trace("read", lambda frame: _is(frame, "optimization", "__call__"), skip=1)
     with traced(step):
         cli.main([*run, "--output", f"{folder}/run"])
     score = ["evaluate", f"{folder}/run", "--benchmark", "scenes", "--shards", f"{folder}/val"]
