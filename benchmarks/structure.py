@@ -94,7 +94,7 @@ def followed(folder: Path) -> dict[str, list[str]]:
         for split in ("train", "val"):
             cli.main([*build, split, f"{folder}/{split}", "--images", "4", "--workers", "0"])
     run = ["train", "configs/quickstart.py", "--data.shards", f"{folder}/train", *TRAIN]
-    step = Trace("read", lambda frame: _is(frame, "optimization", "__call__"), skip=1)
+    step = Trace("read", lambda frame: _is(frame, "optimization", "_backward"), skip=1)
     with traced(step):
         cli.main([*run, "--output", f"{folder}/run"])
     score = ["evaluate", f"{folder}/run", "--benchmark", "scenes", "--shards", f"{folder}/val"]

@@ -140,6 +140,25 @@ def test_a_wrong_config_file_is_an_error_naming_file_and_problem(tmp_path, text,
     assert str(path) in str(caught.value)
 
 
+def test_a_method_may_stand_in_the_file_of_its_config(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from zeroseg import *\n"
+        "from configs.quickstart import method\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Mine(Distillation):\n"
+        "    extra: int = 3\n\n\n"
+        "config = RunConfig(\n"
+        "    method=Mine(student=method.student, teacher=method.teacher, losses=method.losses),\n"
+        "    data=DataConfig(shards='x'), optimizer=AdamW(learning_rate=1.0), steps=1\n)\n"
+    )
+    command = read_command([str(file), "--method.extra", "5", "--method.student.width", "32"])
+    assert type(command.run.method).__name__ == "Mine"
+    assert command.run.method.extra == 5
+    assert command.run.method.student.width == 32
+
+
 def test_differences_name_nested_fields_and_both_values(config):
     other = replace(config, steps=config.steps + 1, data=replace(config.data, batch_size=3))
     assert differences(stored(config), stored(config)) == []

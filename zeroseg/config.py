@@ -1,9 +1,11 @@
 """What a run is: frozen dataclasses, filled in by a file under configs/ and the command line."""
 
-import runpy
+import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
@@ -89,7 +91,7 @@ def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHOD
     if file.suffix == ".json":
         return read_record(RunConfig, file.read_text(), str(path), methods)
     try:
-        config = runpy.run_path(str(path)).get("config")
+        config = getattr(_module(file), "config", None)
     except InputError as error:
         raise InputError(f"config {path}: {error}") from error
     except Exception as error:  # an unknown field, a misspelt name, a syntax error: the file's own
@@ -97,3 +99,14 @@ def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHOD
     if not isinstance(config, RunConfig):
         raise InputError(f"config {path} defines no `config = RunConfig(...)`")
     return config
+
+
+def _module(file: Path) -> ModuleType:
+    """A Python file, run as a module of its own, so that a class that it defines can be looked up."""
+    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -82,7 +82,7 @@ def accelerator_for(config: RunConfig) -> Accelerator:
     return make_accelerator(
         config.precision,
         timeout=config.timeout,
-        log_with=list(config.trackers),
+        log_with=list(config.trackers) or None,
         project_dir=config.output / "tensorboard",
     )
 

@@ -32,7 +32,7 @@ class OnlineTeacher:
     """Grids of views shown to the teacher (paper, section 4.1); 1, the full image, comes first."""
 
     def __post_init__(self) -> None:
-        check_grids(self.grids, "teacher.grids")
+        check_grids(self.grids, "method.teacher.grids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class CachedTeacher:
 
     def __post_init__(self) -> None:
         if self.grids is not None:
-            check_grids(self.grids, "teacher.grids")
+            check_grids(self.grids, "method.teacher.grids")
 
 
 @dataclass(frozen=True)
