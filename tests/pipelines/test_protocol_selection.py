@@ -11,8 +11,8 @@ from configs.quickstart import config
 from pipelines import cli
 from pipelines.command_line import read
 from pipelines.evaluate import EvaluateConfig
+from pipelines.train import read_command
 from zeroseg import PROTOCOLS, ProtocolConfig, Watch, protocol_named
-from zeroseg.config import read_config
 from zeroseg.datasets.benchmarks import VOC21
 from zeroseg.predictor import own_classes
 from zeroseg.records import to_json
@@ -35,7 +35,7 @@ def test_training_watches_by_the_protocol_of_that_name(name, before, tmp_path):
     )
     file = tmp_path / "config.json"
     file.write_text(json.dumps(to_json(dataclasses.replace(config, watch=watch))))
-    found = read_config([str(file), "--watch.protocol.name", name]).watch
+    found = read_command([str(file), "--watch.protocol.name", name]).run.watch
     assert found is not None
     expected = dataclasses.replace(protocol_named(name, VOC21), window=0)
     assert found.protocol.on(VOC21) == expected

@@ -73,7 +73,7 @@ def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_pat
     cli.main(
         ["evaluate", str(run), "--benchmark", "scenes", *pattern, *protocol, "--examples", "2"]
     )
-    (file,) = run.glob("results/scenes-zeroseg-*-student-segments.json")
+    (file,) = run.glob("results/scenes-zeroseg-*-student-patches.json")
     result = json.loads(file.read_text())
     assert result["scores"]["images"] == 8
     assert result["protocol"]["short_side"] == 112
@@ -114,14 +114,14 @@ def test_a_profiled_run_that_recomputes_writes_its_trace_and_an_ordinary_model(s
 
 
 def test_help_names_the_options_and_a_config_its_fields(capsys):
-    cli.main(["train", "--help"])
-    assert "--dry-run" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["train", str(ROOT / "configs/quickstart.py"), "--help"])
-    said = capsys.readouterr().out
-    assert not ended.value.code
-    assert "--allow-change" in said
-    assert "--data.batch-size" in said
+    for config in ([], [str(ROOT / "configs/quickstart.py")]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["train", *config, "--help"])
+        said = capsys.readouterr().out
+        assert not ended.value.code
+        assert "--dry-run" in said
+        assert "--allow-change" in said
+        assert ("--data.batch-size" in said) == bool(config)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_two_processes_train_and_score_like_one(shards, tmp_path):
         args = [str(run), "--benchmark", "scenes", "--shards", f"{shards}/val"]
         args += ["--protocol.short-side", "112", "--protocol.window", "0", "--examples", "0"]
         done(program, "pipelines.evaluate", args, ranks=ranks)
-        (file,) = run.glob("results/scenes-zeroseg-*-student-segments.json")
+        (file,) = run.glob("results/scenes-zeroseg-*-student-patches.json")
         scored.append(json.loads(file.read_text()))
     assert scored[0] == scored[1]
 
