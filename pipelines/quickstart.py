@@ -178,7 +178,7 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     jobs += [(n, segmenter, config.output / "without-training") for n, segmenter in others.items()]
     rows: dict[str, list[dict[str, float]]] = {}
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
-        shown = SHOWN if name == "student, combined" else 0
+        shown = SHOWN if name == "student, patches" else 0
         kind = "student" if isinstance(segmenter, Student) else "clip"
         model = EvaluatedModel(
             name=name,

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from shards.folder import SUFFIXES
-from shards.labelled import named, need, need_package, paired, png_ids, read_pair
+from shards.labelled import naming, need, need_package, paired, png_ids, read_pair
 from shards.sample import BadSample, Sample, Source, encoded, image_size, key_of
 from zeroseg.datasets.benchmarks import COCO_OBJECT, COCO_STUFF171, IGNORE
 from zeroseg.errors import InputError
@@ -162,7 +162,7 @@ def read_outlined(images: Path, unit: Outlined) -> Iterator[Sample | BadSample]:
     """The one photo of a unit, in the folder `images`, and what is outlined in it."""
     path = images / unit.file
     try:
-        with named(path):
+        with naming(path):
             data = path.read_bytes()
             width, height = image_size(data)
             if (width, height) != (unit.width, unit.height):

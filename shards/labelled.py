@@ -42,10 +42,10 @@ def read_pair(
     """
     image = pair.root / pair.image
     try:
-        with named(image):
+        with naming(image):
             data = image.read_bytes()
             width, height = image_size(data)
-        with named(pair.labels):
+        with naming(pair.labels):
             stored = pair.labels.read_bytes()
             ids = decode(stored)
             if ids.shape != (height, width):
@@ -60,7 +60,7 @@ def read_pair(
 
 
 @contextmanager
-def named(path: Path) -> Generator[None]:
+def naming(path: Path) -> Generator[None]:
     """Whatever goes wrong inside becomes a BadSample that begins with the path."""
     try:
         yield

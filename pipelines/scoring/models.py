@@ -48,37 +48,48 @@ def evaluated_model(
     Raises InputError when there is no such model, or it cannot answer that way.
     """
     if model.startswith(PREFIX):
-        config, method = clip_spec(model)
-        clip = CLIP(dataclasses.replace(config, **clip_options), device)
-        name = clip_name(clip.config, method, clip.weights_sha256)
-        return EvaluatedModel(
-            name=name,
-            identity=ModelIdentity(
-                kind="clip",
-                method=method,
-                sha256=clip.weights_sha256,
-                **dataclasses.asdict(clip.config),
-            ),
-            clip=clip,
-            segmenter=clip_segmenter(clip, method),
-            folder=output or Path("runs") / slug(name),
-        )
-    description, module = load(Path(model), methods)
+        return _clip(model, device, clip_options, output)
+    return _trained(Path(model), readout, device, output, methods)
+
+
+def _clip(
+    spec: str, device: torch.device, options: dict[str, Any], output: Path | None
+) -> EvaluatedModel:
+    config, method = clip_spec(spec)
+    clip = CLIP(dataclasses.replace(config, **options), device)
+    name = clip_name(clip.config, method, clip.weights_sha256)
+    fields = dataclasses.asdict(clip.config)
+    return EvaluatedModel(
+        name=name,
+        identity=ModelIdentity(kind="clip", method=method, sha256=clip.weights_sha256, **fields),
+        clip=clip,
+        segmenter=clip_segmenter(clip, method),
+        folder=output or Path("runs") / slug(name),
+    )
+
+
+def _trained(
+    model: Path,
+    readout: str,
+    device: torch.device,
+    output: Path | None,
+    methods: Sequence[type[MethodConfig]],
+) -> EvaluatedModel:
+    description, module = load(model, methods)
     module.to(device)
-    method = description.method
+    method, folder = description.method, model_folder(model)
     readout = readout or next(iter(method.readouts), "")
-    folder = model_folder(Path(model))
-    run = folder.parent
-    variant = "" if folder.name == "model" else folder.name
+    variant, run = "" if folder.name == "model" else folder.name, folder.parent
     elsewhere = output is not None and output.resolve() != run.resolve()
     parts = (method.label, variant, readout, f"of {run.resolve().name}" if elsewhere else "")
+    weights = (folder / "model.safetensors").read_bytes()
     return EvaluatedModel(
         name=" ".join(part for part in parts if part),
         identity=ModelIdentity(
             kind=method.label,
             folder=str(folder),
             readout=readout,
-            sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+            sha256=hashlib.sha256(weights).hexdigest(),
         ),
         clip=CLIP(description.text, device),
         segmenter=method.segmenter(module, readout),

@@ -54,16 +54,11 @@ def tally_by_parts(
         delay=2,
         disable=not accelerator.is_main_process,
     ) as bar:
-
-        def batches(part: range) -> Iterator[Batch]:
-            for batch in images.batches(segmenter.multiple, batch_size=batch_size, samples=part):
-                yield batch
-                bar.update(len(batch.keys) + len(batch.lost))
-
         for i in mine:
+            batches = images.batches(segmenter.multiple, batch_size=batch_size, samples=parts[i])
             tally = tally_batches(
                 segmenter,
-                batches(parts[i]),
+                _with_progress(batches, bar),
                 task,
                 accelerator.device,
                 thresholds=thresholds,
@@ -71,13 +66,24 @@ def tally_by_parts(
             )
             write_atomically(str(files[i]), tally.to_bytes())
     accelerator.wait_for_everyone()
-    tallies = [_read(file) for file in files]
-    if absent := [str(f) for f, tally in zip(files, tallies, strict=True) if tally is None]:
+    return concatenate([_written(file) for file in files])
+
+
+def _with_progress(batches: Iterator[Batch], bar: tqdm) -> Iterator[Batch]:
+    for batch in batches:
+        yield batch
+        bar.update(len(batch.keys) + len(batch.lost))
+
+
+def _written(file: Path) -> Tally:
+    """A part that some process has written."""
+    tally = _read(file)
+    if tally is None:
         raise InputError(
-            f"{absent[0]}, which another process wrote, cannot be read: choose an --output that all "
+            f"{file}, which another process wrote, cannot be read: choose an --output that all "
             "machines share"
         )
-    return concatenate([tally for tally in tallies if tally is not None])
+    return tally
 
 
 def _read(file: Path) -> Tally | None:
