@@ -179,14 +179,16 @@ def test_cached_and_online_training_have_the_same_losses(images, tmp_path, crops
         "1",
         "2",
     ]
-    common = [CONFIG, *seen, *small, *length]
+    # In float32, by weights that hardly move: AdamW makes whole steps of what is rounding alone.
+    exact = ["--precision", "no", "--optimizer.learning-rate", "1e-6"]
+    common = [CONFIG, *seen, *small, *length, *exact]
     cli.main(["train", *common, "--output", str(tmp_path / "online")])
     cached = ["--embeddings", str(embeddings), "--output", str(tmp_path / "cached")]
     cli.main(["train", *common, *cached])
     online = losses(tmp_path / "online")
     assert online.shape == (8, 5)
     # float16 keeps 11 bits: 5e-4 of each value of a unit vector.
-    np.testing.assert_allclose(losses(tmp_path / "cached"), online, rtol=2e-3)
+    np.testing.assert_allclose(losses(tmp_path / "cached"), online, rtol=5e-4)
     assert not np.array_equal(losses(tmp_path / "cached"), online)
     descriptions = [
         json.loads((tmp_path / name / "model/model.json").read_text())

@@ -2,7 +2,10 @@
 
 import ctypes
 import multiprocessing
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -59,7 +62,8 @@ def load_in_workers(dataset: Dataset[Item], workers: int, at_work: AtWork) -> It
         # Other pages reach a GPU only after all that it was told before.
         pin_memory=torch.cuda.is_available(),
     )
-    items = iter(loader)
+    with _own_sigchld():
+        items = iter(loader)
     while True:
         try:
             item = next(items)
@@ -74,3 +78,13 @@ def load_in_workers(dataset: Dataset[Item], workers: int, at_work: AtWork) -> It
                 raise
             raise RuntimeError(f"a loader process died ({error}) at one of: {at_work}") from error
         yield item
+
+
+@contextmanager
+def _own_sigchld() -> Iterator[None]:
+    """Keep torch from handling SIGCHLD: a worker's death would be raised in whatever the main thread is
+    at, where nobody knows the samples. So `next` finds it, within 5 seconds."""
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before)
