@@ -112,8 +112,7 @@ def test_a_worker_that_dies_is_reported_with_its_sample(shards):
     source = stream(shards, workers=1)
     source.transform = Deadly(size=SIDE, view_size=SIDE, crops=Crops())
     with pytest.raises(RuntimeError, match=r"shard-000003\.tar k020"):
-        for _ in source:
-            time.sleep(0.1)  # it dies while nobody waits for it
+        [time.sleep(0.1) for _ in source]  # it dies while nobody waits for it
 
 
 def kinds() -> dict[str, bytes]:
