@@ -1,6 +1,6 @@
 """Segment your own picture with your own words.
 
-zeroseg segment runs/quickstart photo.jpg --classes "cat, sofa|couch, grass" --output out/
+zeroseg segment runs/x photo.jpg --classes "cat, sofa|couch, grass" --output out/
 """
 
 import dataclasses
@@ -34,6 +34,7 @@ class SegmentConfig:
     classes: str
     """Your words, separated by commas; `|` between synonyms of one class."""
     output: Path = Path("segmented")
+    """Folder for the label map, the overlay and the shares of each class."""
     readout: str = ""
     """How the model is read; empty takes its best by validation."""
     protocol: ProtocolConfig = field(default_factory=lambda: ProtocolConfig(name="photo"))
