@@ -166,8 +166,6 @@ def test_two_processes_train_it_together(run, data, tmp_path):
     two, one = ([row for row in rows(path) if "loss" in row] for path in (tmp_path / "two", run))
     assert read(tmp_path / "two/checkpoints/latest").state["processes"] == 2
     assert [row["step"] for row in two] == [row["step"] for row in one[:60]]
-    # Both begin alike: the same weights, and images drawn from the same few.
-    assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=0.2)
     assert two[-1]["loss"] < 0.9 * two[0]["loss"]
 
 
