@@ -140,3 +140,19 @@ def test_an_optimizer_of_a_config_makes_its_first_step(optimizer):
 def test_a_rate_that_is_not_positive_is_refused(optimizer):
     with pytest.raises(InputError, match="learning_rate is 0"):
         optimizer(learning_rate=0.0)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(learning_rate=0.5), AdamW(learning_rate=0.5)])
+def test_every_optimizer_can_be_told_on_the_device_to_skip_an_update(optimizer):
+    parameter = nn.Parameter(torch.tensor([1.0, 2.0]))
+    made = optimizer.build([{"params": [parameter], "weight_decay": 0.1, "lr": 0.5}])
+    parameter.grad = torch.tensor([0.25, 0.5])
+    made.found_inf = torch.tensor(0.0)
+    made.step()
+    before = parameter.detach().clone()
+    state = {k: v.clone() for k, v in made.state[parameter].items()}
+    parameter.grad = torch.tensor([0.25, float("nan")])
+    made.found_inf = torch.tensor(1.0)
+    made.step()
+    assert torch.equal(parameter, before)
+    assert all(torch.equal(v, state[k]) for k, v in made.state[parameter].items())
