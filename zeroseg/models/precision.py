@@ -11,4 +11,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    # What torch itself may use, as $ATEN_CPU_CAPABILITY can hold it to less than there is: below AVX-512
+    # its bfloat16 kernels are slow, and its attention has none.
+    may_use_amx = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return device.type == "cpu" and may_use_amx and torch.cpu._is_amx_tile_supported()
