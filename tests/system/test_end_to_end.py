@@ -88,7 +88,7 @@ def test_train_evaluate_segment_and_report_from_the_command_line(shards, tmp_pat
     assert "<svg" in (tmp_path / "report.html").read_text()
 
 
-def test_a_rehearsal_says_what_to_expect_and_writes_nothing(shards, tmp_path, capsys):
+def test_a_dry_run_says_what_to_expect_and_writes_nothing(shards, tmp_path, capsys):
     run = tmp_path / "run"
     cli.main(["train", *arguments(shards, run, 600, "--micro-batch", "2"), "--dry-run"])
     said = capsys.readouterr().out
