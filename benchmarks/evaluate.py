@@ -35,6 +35,7 @@ from zeroseg.evaluation.inference import (
 from zeroseg.evaluation.metrics import confusion_matrix, threshold_counts
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.segmenters import Student
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 
 LOGIT_SCALE = 40.0
@@ -211,7 +212,9 @@ def metrics(config: BenchmarkConfig) -> None:
 def windows(config: BenchmarkConfig) -> None:
     """Print times of a student on all windows of some images, one after the other and at once."""
     torch.manual_seed(0)
-    model = ZeroSeg(ZeroSegConfig(width=384, num_heads=6, decoder_depth=0, patch_embeddings=True))
+    model = ZeroSeg(
+        ZeroSegConfig(trunk=ViT(width=384, num_heads=6), decoder_depth=0, patch_embeddings=True)
+    )
     student = Student(model.to(config.device).eval(), "patches")
     sides = picture_size(config)
     images = torch.rand(config.images, 3, *sides, device=config.device)

@@ -66,7 +66,7 @@ def step(
     model = ZeroSeg(student).to(config.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     clip = Teacher(None, config.grids, student.embed_dim, embed)  # type: ignore[arg-type]
-    objective = DistillationObjective(clip, losses, student.patch_size)
+    objective = DistillationObjective(clip, losses, model.trunk.patch_size)
 
     def run() -> Tensor:
         with torch.autocast(config.device, torch.bfloat16, enabled=bf16):

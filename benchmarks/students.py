@@ -27,6 +27,7 @@ from tqdm import tqdm
 from transformers import GroupViTVisionConfig, GroupViTVisionModel
 
 from zeroseg.models.precision import has_fast_bfloat16
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.training.flops import flop_counter
 
@@ -45,8 +46,12 @@ class BenchmarkConfig:
     device: str = "cpu"
 
 
-PAPER = ZeroSegConfig(width=384, num_heads=6, embed_dim=512, decoder_depth=0, mask_ratio=0.0)
-SHAPED = replace(PAPER, depth=0, head_layers=(6, 3, 3), segment_tokens=(64, 8))
+PAPER = ZeroSegConfig(
+    trunk=ViT(width=384, num_heads=6), embed_dim=512, decoder_depth=0, mask_ratio=0.0
+)
+SHAPED = replace(
+    PAPER, trunk=ViT(width=384, depth=0, num_heads=6), head_layers=(6, 3, 3), segment_tokens=(64, 8)
+)
 STUDENTS = {
     "GroupViT's layers and segments": SHAPED,
     "GroupViT's layers, 32 and 8 segments": replace(SHAPED, segment_tokens=(32, 8)),

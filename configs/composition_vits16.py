@@ -18,13 +18,13 @@ from zeroseg import (
     OnlineTeacher,
     RunConfig,
     ViewComposition,
+    ViT,
 )
 
 config = RunConfig(
     method=Distillation(
         student=composition_student(
-            width=384,
-            num_heads=6,
+            trunk=ViT(width=384, num_heads=6),
             embed_dim=512,
             decoder_depth=2,
             decoder_width=256,

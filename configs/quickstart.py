@@ -19,6 +19,7 @@ from zeroseg import (
     OnlineTeacher,
     RunConfig,
     ViewComposition,
+    ViT,
 )
 
 teacher = OnlineTeacher(clip=CLIPConfig(architecture="zeroseg-scenes", weights=""))
@@ -26,10 +27,7 @@ teacher = OnlineTeacher(clip=CLIPConfig(architecture="zeroseg-scenes", weights="
 method = Distillation(
     student=composition_student(
         image_size=112,
-        patch_size=8,
-        width=128,
-        depth=4,
-        num_heads=4,
+        trunk=ViT(patch_size=8, width=128, depth=4, num_heads=4),
         embed_dim=64,
         decoder_depth=0,
     ),

@@ -20,6 +20,7 @@ from zeroseg import (
     OnlineTeacher,
     RunConfig,
     ViewComposition,
+    ViT,
 )
 
 teacher = Path(os.environ.get("ZEROSEG_REAL", "../shared/real")) / "teacher"
@@ -28,9 +29,7 @@ config = RunConfig(
     method=Distillation(
         student=composition_student(
             image_size=160,
-            width=128,
-            depth=4,
-            num_heads=4,
+            trunk=ViT(width=128, depth=4, num_heads=4),
             embed_dim=512,
             mask_ratio=0.3,
             decoder_depth=1,

@@ -41,9 +41,11 @@ from zeroseg.evaluation.segmenters import Student
 from zeroseg.evaluation.task import Task
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP
+from zeroseg.models.vit import ViT
 from zeroseg.training.objectives import ZeroSegPaper
 from zeroseg.training.optimization import Cosine
 
+MULTIPLE = METHOD.student.trunk.patch_size
 DECODER: dict[str, Any] = {"decoder_depth": 2, "decoder_width": 64, "decoder_heads": 2}
 """For reconstruction; the quickstart does without."""
 PAPER = dataclasses.replace(
@@ -110,7 +112,8 @@ def variant(
 
 def variants(config: AblateConfig) -> dict[str, Variant]:
     """Every variant by name, in the order of the table."""
-    size = {"width": config.width, "num_heads": config.width // 32}
+    trunk = ViT(patch_size=8, width=config.width, depth=4, num_heads=config.width // 32)
+    size = {"trunk": trunk}
     run = dataclasses.replace(
         DEFAULT,
         data=dataclasses.replace(DEFAULT.data, shards=f"{config.output}/shards/train"),
@@ -179,7 +182,7 @@ def ablate(config: AblateConfig) -> str:
     embeddings = write_embeddings(shards, TEACHER)
     clip = CLIP(TEACHER.clip, accelerator.device)
     images = scenes_images(shards, "val", DEFAULT.data.cache)
-    validation = list(images.batches(METHOD.student.patch_size, batch_size=BATCH_SIZE))
+    validation = list(images.batches(MULTIPLE, batch_size=BATCH_SIZE))
     task = images.task(clip)
     table = variants(config)
     chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]

@@ -191,7 +191,8 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     page = report(
         [*folders.values(), config.output / "without-training"], config.output / "report.html"
     )
-    test = list(table.everything.images.batches(METHOD.student.patch_size, batch_size=BATCH_SIZE))
+    multiple = METHOD.student.trunk.patch_size
+    test = list(table.everything.images.batches(multiple, batch_size=BATCH_SIZE))
     figures = [grouping(m, test) for m in models.values()]
     summary = summarised(rows)
     (config.output / "scores.md").write_text(summary + "\n")

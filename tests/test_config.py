@@ -153,10 +153,10 @@ def test_a_method_may_stand_in_the_file_of_its_config(tmp_path):
         "    method=Mine(student=method.student, teacher=method.teacher, losses=method.losses),\n"
         "    data=DataConfig(shards='x'), optimizer=AdamW(learning_rate=1.0), steps=1\n)\n"
     )
-    command = read_command([str(file), "--method.extra", "5", "--method.student.width", "32"])
+    command = read_command([str(file), "--method.extra", "5", "--method.student.trunk.width", "32"])
     assert type(command.run.method).__name__ == "Mine"
     assert command.run.method.extra == 5
-    assert command.run.method.student.width == 32
+    assert command.run.method.student.trunk.width == 32
 
 
 def test_differences_name_nested_fields_and_both_values(config):

@@ -14,7 +14,9 @@ from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.trunk import Trainable
 from zeroseg.models.trunk_weights import TrunkWeights
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.predictor import Predictor, load
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
@@ -46,7 +48,9 @@ __all__ = [
     "RunConfig",
     "Scores",
     "Task",
+    "Trainable",
     "TrunkWeights",
+    "ViT",
     "ViewComposition",
     "Watch",
     "ZeroSeg",

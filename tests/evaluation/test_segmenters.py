@@ -20,10 +20,11 @@ from zeroseg.evaluation.segmenters import (
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.prompts import SIMPLE
 from zeroseg.models.segmenter import Segmenter, ShowsSegments
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 
 SIZES = [(48, 48), (50, 71), (112, 80)]
-SMALL = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 1, "num_heads": 2}
+SMALL = {"trunk": ViT(patch_size=8, width=16, depth=1, num_heads=2), "image_size": 32}
 SMALL |= {"embed_dim": 6, "decoder_depth": 0}
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 

@@ -12,7 +12,7 @@ from shards import scenes
 from shards.build import Limits, build
 from tests.support.jobs import done
 from tests.support.streams import write
-from zeroseg import CLIP, CLIPConfig, InputError, Watch, ZeroSeg, ZeroSegConfig, evaluate
+from zeroseg import CLIP, CLIPConfig, InputError, ViT, Watch, ZeroSeg, ZeroSegConfig, evaluate
 from zeroseg.data.batch import Batch
 from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.evaluation.labelled import open_labelled_set
@@ -27,10 +27,7 @@ from zeroseg.store.shard_cache import ShardCache
 TEACHER = CLIPConfig(architecture="zeroseg-scenes", weights="")
 SMALL = ZeroSegConfig(
     image_size=112,
-    patch_size=8,
-    width=32,
-    depth=1,
-    num_heads=2,
+    trunk=ViT(patch_size=8, width=32, depth=1, num_heads=2),
     embed_dim=64,
     decoder_depth=0,
 )

@@ -8,16 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from configs.quickstart import method as QUICKSTART
-from zeroseg import CLIPConfig, InputError, ZeroSegConfig
+from zeroseg import CLIPConfig, InputError, ViT, ZeroSegConfig
 from zeroseg.methods import saved as saving
 from zeroseg.methods.saved import ModelDescription, load, save
 
 TINY = ZeroSegConfig(
     image_size=32,
-    patch_size=8,
-    width=16,
-    depth=1,
-    num_heads=2,
+    trunk=ViT(patch_size=8, width=16, depth=1, num_heads=2),
     embed_dim=6,
     decoder_depth=1,
     decoder_width=16,
@@ -96,6 +93,15 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, fault):
     }
     with pytest.raises(InputError, match=f"do not fit .*{place.get(fault, '')}"):
         load(tmp_path)
+
+
+def test_a_description_of_before_trunks_stood_by_themselves_is_read(tmp_path):
+    save(tmp_path, DESCRIPTION, student().state_dict())
+    record = json.loads((tmp_path / "model.json").read_text())
+    shape = record["method"]["student"].pop("trunk")
+    record["method"]["student"] |= {k: v for k, v in shape.items() if k != "class"}
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    assert load(tmp_path)[0] == DESCRIPTION
 
 
 class Killed(BaseException):

@@ -13,6 +13,7 @@ from zeroseg.data.views import cell_views
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
 from zeroseg.models.prompts import BARE, SIMPLE, prompts
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.training.objective import Objective
@@ -213,7 +214,7 @@ OURS = {"composition", "patches", "agreement", "multi_scale", "reconstruction"}
 @pytest.mark.parametrize(("terms", "names"), [(ZeroSegPaper(), PAPER), (ViewComposition(), OURS)])
 def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, terms, names):
     torch.manual_seed(0)
-    sizes = {"image_size": 48, "width": 16, "depth": 1, "num_heads": 2, "embed_dim": 64}
+    sizes = {"trunk": ViT(width=16, depth=1, num_heads=2), "image_size": 48, "embed_dim": 64}
     decoder = {"decoder_depth": 1, "decoder_width": 16, "decoder_heads": 2}
     student = ZeroSeg(ZeroSegConfig(**sizes, **decoder, patch_embeddings=True))
     keys = set(student.state_dict())

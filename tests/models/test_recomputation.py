@@ -7,15 +7,21 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from tests.support.jobs import done
-from zeroseg.models.vit import Blocks
+from zeroseg.models.vit import Blocks, ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 
 
-def student(*, recompute: bool, **changes) -> ZeroSeg:
+def student(*, recompute: bool, depth: int = 4, **changes) -> ZeroSeg:
     torch.manual_seed(0)
-    sizes = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 4, "num_heads": 2}
+    trunk = ViT(patch_size=8, width=16, depth=depth, num_heads=2)
     decoder = {"decoder_depth": 2, "decoder_width": 16, "decoder_heads": 2}
-    parts = sizes | decoder | {"embed_dim": 6, "segment_tokens": (6, 4), "patch_embeddings": True}
+    parts = decoder | {
+        "image_size": 32,
+        "trunk": trunk,
+        "embed_dim": 6,
+        "segment_tokens": (6, 4),
+        "patch_embeddings": True,
+    }
     model = ZeroSeg(ZeroSegConfig(**parts | {"mask_ratio": 0.6} | changes))
     if recompute:
         model.checkpoint_activations()

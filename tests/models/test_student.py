@@ -8,16 +8,14 @@ from zeroseg.data.views import cell_overlap
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIPConfig
 from zeroseg.models.grouping import assign
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.training import losses
 from zeroseg.training.objectives import ViewComposition, Views, ZeroSegPaper
 
 TINY = ZeroSegConfig(
     image_size=32,
-    patch_size=8,
-    width=16,
-    depth=1,
-    num_heads=2,
+    trunk=ViT(patch_size=8, width=16, depth=1, num_heads=2),
     embed_dim=6,
     decoder_depth=1,
     decoder_width=16,

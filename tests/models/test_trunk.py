@@ -4,16 +4,24 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 
 from zeroseg.errors import InputError
 from zeroseg.models.trunk_weights import TrunkWeights, load_trunk
-from zeroseg.models.vit import Trunk, gather_tokens, random_patches, sin_cos_positions
+from zeroseg.models.vit import ViT, gather_tokens, random_patches, sin_cos_positions
 
 
 def small_trunk(image_size=32, width=16):
-    return Trunk(image_size=image_size, patch_size=8, width=width, depth=2, num_heads=2).eval()
+    return ViT(patch_size=8, width=width, depth=2, num_heads=2).build(image_size).eval()
+
+
+def normalised(images):
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    )
+    return (images - mean) / std
 
 
 @pytest.fixture
@@ -48,13 +56,13 @@ def test_a_loaded_trunk_gives_the_patch_features_of_timms_blocks(timm_vit, sourc
     trunk = small_trunk()
     load_trunk(trunk, TrunkWeights(source=source))
     images = torch.rand(2, 3, 32, 32)
-    tokens = timm_vit.patch_embed(images) + timm_vit.pos_embed[:, 1:]
+    tokens = timm_vit.patch_embed(normalised(images)) + timm_vit.pos_embed[:, 1:]
     with torch.no_grad():
         expected = timm_vit.norm(timm_vit.blocks(tokens))
-        torch.testing.assert_close(trunk(images), expected)
+        torch.testing.assert_close(trunk(images).tokens, expected)
         chosen = torch.tensor([[0, 3, 9], [2, 3, 15]])
         some = timm_vit.norm(timm_vit.blocks(gather_tokens(tokens, chosen)))
-        torch.testing.assert_close(trunk(images, chosen), some)
+        torch.testing.assert_close(trunk(images, chosen).tokens, some)
 
 
 @pytest.mark.parametrize("wrapper", ["model", "state_dict"])
@@ -83,7 +91,7 @@ def test_positions_of_the_own_grid_are_the_parameter_itself():
 
 
 def test_a_trunk_encodes_images_of_other_sizes():
-    assert small_trunk()(torch.rand(2, 3, 24, 40)).shape == (2, 15, 16)
+    assert small_trunk()(torch.rand(2, 3, 24, 40)).tokens.shape == (2, 15, 16)
 
 
 def test_a_missing_parameter_is_named_unless_allowed(timm_vit, tmp_path):

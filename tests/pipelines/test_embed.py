@@ -153,11 +153,11 @@ def test_cached_and_online_training_have_the_same_losses(images, tmp_path, crops
     which = ["--crops.count", crops, "--grids", "1", "2"]
     cli.main(["embed", *arguments(images, embeddings, *which)])
     small = [
-        "--method.student.width",
+        "--method.student.trunk.width",
         "32",
-        "--method.student.depth",
+        "--method.student.trunk.depth",
         "1",
-        "--method.student.num-heads",
+        "--method.student.trunk.num-heads",
         "2",
     ]
     length = [

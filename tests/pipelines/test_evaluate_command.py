@@ -23,6 +23,7 @@ from zeroseg.evaluation.tally import from_bytes
 from zeroseg.methods.distillation import Distillation
 from zeroseg.methods.saved import ModelDescription, save
 from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.store import reader
 from zeroseg.store.shard_cache import ShardCache
@@ -205,8 +206,8 @@ def test_files_of_weights_of_one_name_have_rows_of_their_own(tmp_path):
 
 def a_student(run: Path, seed: int) -> str:
     torch.manual_seed(seed)
-    sizes = {"image_size": 16, "patch_size": 8, "width": 8, "depth": 1, "num_heads": 2}
-    config = ZeroSegConfig(**sizes, embed_dim=64, decoder_depth=0)
+    trunk = ViT(patch_size=8, width=8, depth=1, num_heads=2)
+    config = ZeroSegConfig(image_size=16, trunk=trunk, embed_dim=64, decoder_depth=0)
     clip = CLIPConfig(architecture="zeroseg-scenes", weights="")
     method = Distillation(student=config, teacher=OnlineTeacher(clip=clip), losses=ZeroSegPaper())
     description = ModelDescription(method=method, text=clip)

@@ -16,11 +16,11 @@ from zeroseg import CLIPConfig
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
-    "--method.student.width",
+    "--method.student.trunk.width",
     "32",
-    "--method.student.depth",
+    "--method.student.trunk.depth",
     "1",
-    "--method.student.num-heads",
+    "--method.student.trunk.num-heads",
     "2",
 ]
 SMALL += ["--method.student.head-layers", "0", "0", "0"]

@@ -16,11 +16,11 @@ from zeroseg.training.checkpoints import read
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
-    "--method.student.width",
+    "--method.student.trunk.width",
     "32",
-    "--method.student.depth",
+    "--method.student.trunk.depth",
     "1",
-    "--method.student.num-heads",
+    "--method.student.trunk.num-heads",
     "2",
 ]
 

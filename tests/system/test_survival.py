@@ -109,9 +109,9 @@ def test_a_second_signal_ends_it_at_once_but_not_an_echo_of_the_first(scenes, tm
     large = [
         "--data.batch-size",
         "48",
-        "--method.student.width",
+        "--method.student.trunk.width",
         "256",
-        "--method.student.depth",
+        "--method.student.trunk.depth",
         "12",
     ]
     job = started(arguments(scenes, output, 10_000, *large))

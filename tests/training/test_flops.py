@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.support.towers import TEXT, tower
 from zeroseg.data.batch import Batch
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.training.flops import StepFlops, flop_counter
 from zeroseg.training.objective import Step
@@ -21,10 +22,7 @@ from zeroseg.training.teacher import Teacher, ViewEncoder
 
 STUDENT = ZeroSegConfig(
     image_size=32,
-    patch_size=8,
-    width=32,
-    depth=2,
-    num_heads=2,
+    trunk=ViT(patch_size=8, width=32, depth=2, num_heads=2),
     embed_dim=16,
     decoder_depth=1,
     decoder_width=16,

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zeroseg import CLIPConfig, ViewComposition, ZeroSeg, ZeroSegConfig, ZeroSegPaper
+from zeroseg import CLIPConfig, ViewComposition, ViT, ZeroSeg, ZeroSegConfig, ZeroSegPaper
 from zeroseg.data.batch import Batch
 from zeroseg.methods.method import same_rate
 from zeroseg.training.average import WeightAverage
@@ -19,10 +19,7 @@ from zeroseg.training.teacher import Teacher
 
 CONFIG = ZeroSegConfig(
     image_size=32,
-    patch_size=8,
-    width=32,
-    depth=2,
-    num_heads=2,
+    trunk=ViT(patch_size=8, width=32, depth=2, num_heads=2),
     embed_dim=16,
     decoder_depth=1,
     decoder_width=16,

@@ -1,6 +1,7 @@
 """Which parameters decay and learn at which rate; optimizers as values."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -9,15 +10,13 @@ from torch import nn
 from configs.zeroseg_vitb16 import config as paper
 from zeroseg import SGD, AdamW, InputError
 from zeroseg.methods.method import same_rate
+from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.training.optimization import parameter_groups
 
 SMALL = ZeroSegConfig(
     image_size=16,
-    patch_size=8,
-    width=16,
-    depth=3,
-    num_heads=2,
+    trunk=ViT(patch_size=8, width=16, depth=3, num_heads=2),
     embed_dim=6,
     decoder_depth=1,
     decoder_width=8,
@@ -36,7 +35,7 @@ def student():
 def decayed_by_layer(layer_decay):
     """What the method says of each parameter's rate."""
     method = dataclasses.replace(paper.method, student=SMALL, layer_decay=layer_decay)
-    return method.rate_scale
+    return partial(method.rate_scale, ZeroSeg(SMALL).trunk)
 
 
 def names_of(group, model):

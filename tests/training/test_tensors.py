@@ -12,7 +12,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from tests.support.jobs import done
-from zeroseg import ZeroSeg, ZeroSegConfig
+from zeroseg import ViT, ZeroSeg, ZeroSegConfig
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.tensors import (
     load_model,
@@ -43,7 +43,7 @@ def test_random_numbers_go_on_where_they_were():
 
 def student() -> ZeroSeg:
     torch.manual_seed(0)
-    sizes = {"image_size": 16, "patch_size": 8, "width": 12, "depth": 1, "num_heads": 2}
+    sizes = {"trunk": ViT(patch_size=8, width=12, depth=1, num_heads=2), "image_size": 16}
     head = {"embed_dim": 6, "head_layers": (0, 0, 0), "segment_tokens": (4, 3)}
     choices = {"decoder_depth": 0, "patch_embeddings": True, "cosine_assignment": True}
     return ZeroSeg(ZeroSegConfig(**sizes, **head, **choices))

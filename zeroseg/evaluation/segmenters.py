@@ -43,7 +43,7 @@ class Student:
     @property
     def multiple(self) -> int:
         """The student's patch size."""
-        return self.model.config.patch_size
+        return self.model.trunk.patch_size
 
     def predict(
         self, images: Float[Tensor, "batch 3 height width"], queries: Queries

@@ -1,6 +1,7 @@
 """ZeroSeg: a student with segment tokens, distilled from a frozen CLIP's views of unlabelled images."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from zeroseg.data.transforms import EmbeddedCrops, Transform, UnlabelledCrops
 from zeroseg.errors import InputError
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.methods.method import MethodConfig, Training
+from zeroseg.models.trunk import Trainable, Trunk
 from zeroseg.models.trunk_weights import TrunkWeights, load_trunk
 from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
 from zeroseg.store.shard_cache import ShardCache
@@ -31,6 +33,8 @@ class Distillation(MethodConfig):
     of large photos. 0 takes the crop that the student sees."""
     start: TrunkWeights | None = None
     """Weights the trunk starts from. None: from scratch."""
+    trainable: Trainable = field(default_factory=Trainable)
+    """Which parts of the trunk learn, and how fast."""
     layer_decay: float = 1.0
     """Ours: each block of the trunk learns this much slower than the one above it; 1 is all alike."""
 
@@ -81,11 +85,13 @@ class Distillation(MethodConfig):
             self.losses.check(teacher.grids)
         if self.start is not None:
             load_trunk(model.trunk, self.start)
+        for name, parameter in model.trunk.named_parameters():
+            parameter.requires_grad_(self.trainable.learns(model.trunk, name))
         return Training(
-            DistillationObjective(teacher, self.losses, self.student.patch_size),
+            DistillationObjective(teacher, self.losses, model.trunk.patch_size),
             self._transform(teacher, cache),
             teacher.clip,
-            self.rate_scale,
+            partial(self.rate_scale, model.trunk),
         )
 
     def segmenter(self, model: nn.Module, readout: str = "") -> Student:
@@ -105,14 +111,14 @@ class Distillation(MethodConfig):
             return UnlabelledCrops(**shown)
         return EmbeddedCrops(**shown, stored=teacher.stored, cache=cache)
 
-    def rate_scale(self, name: str) -> float:
-        """Share of the learning rate: `layer_decay` for the trunk's last block, its square for the block before, and so on down to
-        the embeddings of patches and positions; 1 for all that follows the blocks (layer-wise decay of
-        BEiT, arXiv 2106.08254, and of MAE's fine-tuning)."""
-        depth = self.student.depth
-        layer = depth + 1
-        if name.startswith(("trunk.patch_embed.", "trunk.pos_embed")):
-            layer = 0
-        elif name.startswith("trunk.blocks."):
-            layer = int(name.split(".")[2]) + 1
-        return self.layer_decay ** (depth + 1 - layer)
+    def rate_scale(self, trunk: Trunk, name: str) -> float:
+        """Share of the learning rate of a parameter of the student: 1 outside of the trunk.
+
+        In it `trainable.rate`, times `layer_decay` for the last block, its square for the block before,
+        and so on down to the embeddings of patches and positions (layer-wise decay of BEiT, arXiv
+        2106.08254, and of MAE's fine-tuning).
+        """
+        inside = name.removeprefix("trunk.")
+        if inside == name:
+            return 1.0
+        return self.trainable.rate * self.layer_decay ** (trunk.depth + 1 - trunk.layer(inside))

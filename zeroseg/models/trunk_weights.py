@@ -13,7 +13,8 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from zeroseg.errors import InputError
-from zeroseg.models.vit import Trunk
+from zeroseg.models.trunk import Trunk
+from zeroseg.models.vit import ViTTrunk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,10 @@ def load_trunk(trunk: Trunk, weights: TrunkWeights) -> None:
 
     Raises InputError naming every missing, unexpected or misshapen parameter that is not allowed.
     """
+    if not isinstance(trunk, ViTTrunk):
+        raise InputError(
+            f"method.start is {weights}: only a ViT of our own starts from such weights"
+        )
     state = _read_state(weights.source)
     own = trunk.state_dict()
     if "pos_embed" in state:

@@ -1,14 +1,19 @@
-"""The student's trunk: timm's ViT blocks, with random masking and positions for any image size.
+"""Our own trunk: timm's ViT blocks, with random masking and positions for any image size.
 
 Parameters carry timm's names, so that MAE, DINO and DeiT weights load as they are.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import LayerNorm, PatchEmbed, resample_abs_pos_embed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from zeroseg.models.trunk import Part, Trunk, TrunkOutput
 
 Tokens = Float[Tensor, "batch token width"]
 
@@ -59,19 +64,37 @@ def gather_tokens(
     return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
-class Trunk(nn.Module):
+@dataclass(frozen=True, kw_only=True)
+class ViT:
+    """Our own trunk: a plain ViT without class token, from scratch or from weights by timm's names.
+
+    The defaults are ViT-Base.
+    """
+
+    patch_size: int = 16
+    """Not stated in the paper; that of ViT-B in MAE."""
+    width: int = 768
+    depth: int = 12
+    num_heads: int = 12
+
+    def build(self, image_size: int) -> "ViTTrunk":
+        """A new one."""
+        return ViTTrunk(self, image_size)
+
+
+class ViTTrunk(Trunk):
     """Patch embedding, absolute positions, blocks, norm. No class token: segment tokens come later."""
 
-    def __init__(
-        self, *, image_size: int, patch_size: int, width: int, depth: int, num_heads: int
-    ) -> None:
-        super().__init__()
-        self.patch_size, self.grid = patch_size, image_size // patch_size
+    def __init__(self, config: ViT, image_size: int) -> None:
+        super().__init__(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        self.width = self.feature_width = width = config.width
+        self.depth, self.num_heads = config.depth, config.num_heads
+        self.patch_size, self.grid = config.patch_size, image_size // config.patch_size
         self.patch_embed = PatchEmbed(
-            image_size, patch_size, embed_dim=width, strict_img_size=False
+            image_size, config.patch_size, embed_dim=width, strict_img_size=False
         )
         self.pos_embed = nn.Parameter(sin_cos_positions(width, self.grid, self.grid))
-        self.blocks = Blocks(depth, width, num_heads)
+        self.blocks = Blocks(config.depth, width, config.num_heads)
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def positions(self, rows: int, columns: int) -> Float[Tensor, "1 patch width"]:
@@ -84,10 +107,29 @@ class Trunk(nn.Module):
         self,
         images: Float[Tensor, "batch 3 height width"],
         visible: Int[Tensor, "batch visible"] | None = None,
-    ) -> Float[Tensor, "batch token feature"]:
-        """Encode the patches named by `visible`, or all of them."""
+    ) -> TrunkOutput:
+        """Encode the patches named by `visible`, or all of them, of images in [0, 1]."""
         rows, columns = (side // self.patch_size for side in images.shape[2:])
-        tokens = self.patch_embed(images) + self.positions(rows, columns)
+        tokens = self.patch_embed((images - self.mean) / self.std) + self.positions(rows, columns)
         if visible is not None:
             tokens = gather_tokens(tokens, visible)
-        return self.norm(self.blocks(tokens))
+        return TrunkOutput(self.norm(self.blocks(tokens)))
+
+    def part(self, name: str) -> Part:
+        """By timm's names."""
+        parts: dict[str, Part] = {
+            "patch_embed": "patch_embedding",
+            "pos_embed": "positions",
+            "blocks": "block",
+        }
+        return parts.get(name.partition(".")[0], "rest")
+
+    def layer(self, name: str) -> int:
+        """By timm's names."""
+        match self.part(name):
+            case "block":
+                return int(name.split(".")[1]) + 1
+            case "rest":
+                return self.depth + 1
+            case _:
+                return 0

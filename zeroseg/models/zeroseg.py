@@ -5,19 +5,21 @@ a head that groups patches into segments with embeddings in the teacher's space.
 leaves open is a field of `ZeroSegConfig` and says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from zeroseg.errors import InputError
+from zeroseg.models.context import with_context
+from zeroseg.models.decoder import Decoder
 from zeroseg.models.grouping import Assignment, SegmentationHead
-from zeroseg.models.vit import Blocks, Trunk, random_patches, sin_cos_positions
+from zeroseg.models.trunk import Trunk
+from zeroseg.models.vit import Blocks, ViT, random_patches, sin_cos_positions
 
 Readout = Literal["segments", "patches", "combined"]
 
@@ -28,11 +30,11 @@ class ZeroSegConfig:
 
     image_size: int = 224
     """Side of training images; at test any multiple of the patch size is welcome."""
-    patch_size: int = 16
-    """Not stated in the paper; that of ViT-B in MAE."""
-    width: int = 768
-    depth: int = 12
-    num_heads: int = 12
+    trunk: ViT = field(default_factory=ViT)
+    head_width: int | None = None
+    """Not stated in the paper: width of the tokens that are grouped; None is the trunk's."""
+    head_heads: int | None = None
+    """Attention heads of what follows the trunk; None is the trunk's."""
     embed_dim: int = 768
     """Dimension of the teacher's space: 768 for CLIP L/14."""
     mask_ratio: float = 0.6
@@ -55,6 +57,9 @@ class ZeroSegConfig:
     patch_embeddings: bool = False
     """Ours: embed every patch in the teacher's space too; a segment's embedding adds the mean of
     the patches it owns. Needed by `ViewComposition` and by the readouts `patches` and `combined`."""
+    context: tuple[float, float] = (0.0, 0.0)
+    """Ours: shares of the image's own mean, and of that of the quarter around it, that are added to
+    each patch embedding (see `context.py`)."""
     patch_share: float = 0.5
     """Ours: weight of the patches' own scores in the readout `combined`."""
 
@@ -79,36 +84,40 @@ class ZeroSeg(nn.Module):
     Raises InputError for an image size that its patches do not divide.
     """
 
-    mean: Float[Tensor, "1 3 1 1"]
-    std: Float[Tensor, "1 3 1 1"]
-
     def __init__(self, config: ZeroSegConfig) -> None:
         super().__init__()
         self.config = config
+        self.trunk: Trunk = config.trunk.build(config.image_size)
+        _check(config, self.trunk)
         self._grid(config.image_size, config.image_size)
-        width, embed = config.width, config.embed_dim
-        self.trunk = Trunk(
-            image_size=config.image_size,
-            patch_size=config.patch_size,
-            width=width,
-            depth=config.depth,
-            num_heads=config.num_heads,
-        )
+        width, heads = config.head_width or self.trunk.width, config.head_heads
+        heads, embed = heads or self.trunk.num_heads or 1, config.embed_dim
+        self.neck = None
+        if self.trunk.feature_width != width:
+            self.neck = Neck(self.trunk.feature_width, width)
         self.head = SegmentationHead(
             width=width,
-            num_heads=config.num_heads,
+            num_heads=heads,
             layers=config.head_layers,
             segment_tokens=config.segment_tokens,
             token_std=config.token_std,
             cosine=config.cosine_assignment,
         )
         self.segment_embedding = _projection(width, embed)
-        self.global_layer = Blocks(1, width, config.num_heads)
+        self.global_layer = Blocks(1, width, heads)
         self.global_embedding = _projection(width, embed)
-        self.patch_embedding = _projection(width, embed) if config.patch_embeddings else None
-        self.decoder = Decoder(config) if config.decoder_depth else None
-        for name, values in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self.patch_embedding = None
+        if config.patch_embeddings and self.trunk.embed_dim is None:
+            self.patch_embedding = _projection(width, embed)
+        self.decoder = None
+        if config.decoder_depth:
+            self.decoder = Decoder(
+                token_width=width,
+                patch_size=self.trunk.patch_size,
+                width=config.decoder_width,
+                depth=config.decoder_depth,
+                num_heads=config.decoder_heads,
+            )
 
     def checkpoint_activations(self) -> None:
         """From now on every transformer block computes its activations again in the backward pass.
@@ -121,33 +130,40 @@ class ZeroSeg(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
         """Train: hide `mask_ratio` of the patches, group the others, reconstruct the hidden ones."""
-        rows, columns = self._grid(*images.shape[2:])
-        visible = random_patches(len(images), rows * columns, self.config.mask_ratio, images.device)
+        visible = None
+        if self.config.mask_ratio:
+            rows, columns = self._grid(*images.shape[2:])
+            visible = random_patches(
+                len(images), rows * columns, self.config.mask_ratio, images.device
+            )
         return self._run(images, visible, self.config.assignment, self.decoder)
 
     def segment(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
         """Answer: every patch enters, assignment is soft, nothing is reconstructed."""
-        rows, columns = self._grid(*images.shape[2:])
-        everything = torch.arange(rows * columns, device=images.device).expand(len(images), -1)
-        return self._run(images, everything, "soft", None)
+        return self._run(images, None, "soft", None)
 
     def _run(
         self,
         images: Float[Tensor, "batch 3 height width"],
-        visible: Int[Tensor, "batch visible"],
+        visible: Int[Tensor, "batch visible"] | None,
         how: Assignment,
         decoder: nn.Module | None,
     ) -> StudentOutput:
-        rows, columns = self._grid(*images.shape[2:])
-        tokens = self.trunk((images - self.mean) / self.std, visible)
+        rows, columns = grid = self._grid(*images.shape[2:])
+        tokens, patches = self.trunk(images, visible)
+        if visible is None:
+            visible = torch.arange(rows * columns, device=images.device).expand(len(images), -1)
+        if self.neck is not None:
+            tokens = self.neck(tokens, visible, grid)
         grouped = self.head(tokens, how)
         segments = self.segment_embedding(grouped.segments).float()
         global_feature = self.global_embedding(
             self.global_layer(grouped.segments).mean(dim=1)
         ).float()
-        patches = None
         if self.patch_embedding is not None:
-            patches = self.patch_embedding(tokens).float()
+            patches = self.patch_embedding(tokens)
+        if patches is not None:
+            patches = with_context(patches.float(), visible, grid, self.config.context)
             owned = grouped.assignment.sum(dim=-1, keepdim=True).clamp(min=0.5)
             segments = segments + grouped.assignment @ patches / owned
         reconstruction = None if decoder is None else decoder(tokens, visible, rows, columns)
@@ -186,7 +202,7 @@ class ZeroSeg(nn.Module):
         return rearrange(cosines, "b (h w) c -> b c h w", h=rows)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
-        patch = self.config.patch_size
+        patch = self.trunk.patch_size
         if height % patch or width % patch:
             raise InputError(
                 f"image of {height} x {width} pixels: sides must be multiples of {patch}"
@@ -194,31 +210,45 @@ class ZeroSeg(nn.Module):
         return height // patch, width // patch
 
 
-class Decoder(nn.Module):
-    """MAE's decoder: sees the visible tokens and a mask token everywhere else, paints every patch."""
+class Neck(nn.Module):
+    """A trunk's features as tokens of the head's width, which know where they lie (ours).
 
-    def __init__(self, config: ZeroSegConfig) -> None:
+    A linear map, plus half a sine-cosine position: what a trunk made for another task knows of places
+    need not be what grouping wants to know.
+    """
+
+    def __init__(self, feature_width: int, width: int) -> None:
         super().__init__()
-        width = config.decoder_width
-        self.embed = nn.Linear(config.width, width)
-        self.mask_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.blocks = Blocks(config.decoder_depth, width, config.decoder_heads)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.paint = nn.Linear(width, 3 * config.patch_size**2)
+        self.linear = nn.Linear(feature_width, width)
 
     def forward(
         self,
-        tokens: Float[Tensor, "batch visible trunk_width"],
+        features: Float[Tensor, "batch visible feature"],
         visible: Int[Tensor, "batch visible"],
-        rows: int,
-        columns: int,
-    ) -> Float[Tensor, "batch patch pixel"]:
-        """Predict the normalised pixels of every patch."""
-        seen = self.embed(tokens)
-        canvas = self.mask_token.to(seen.dtype).expand(len(seen), rows * columns, -1)
-        canvas = canvas.scatter(1, visible[..., None].expand(-1, -1, seen.shape[-1]), seen)
-        positions = sin_cos_positions(seen.shape[-1], rows, columns).to(seen)
-        return self.paint(self.norm(self.blocks(canvas + positions))).float()
+        grid: tuple[int, int],
+    ) -> Float[Tensor, "batch visible width"]:
+        """Tokens of the head."""
+        tokens = self.linear(features)
+        positions = sin_cos_positions(tokens.shape[-1], *grid).to(tokens)[0]
+        return tokens + 0.5 * positions[visible]
+
+
+def _check(config: ZeroSegConfig, trunk: Trunk) -> None:
+    """Raises InputError for a student that such a trunk cannot be part of."""
+    if config.mask_ratio and not trunk.can_mask:
+        raise InputError(
+            f"student.mask_ratio is {config.mask_ratio}: {config.trunk} needs all patches, set it to 0"
+        )
+    if trunk.embed_dim not in (None, config.embed_dim):
+        raise InputError(
+            f"student.embed_dim is {config.embed_dim}, but the trunk embeds in {trunk.embed_dim} "
+            "dimensions: set it to that"
+        )
+    if not (config.head_heads or trunk.num_heads):
+        raise InputError(
+            "student.head_heads is not set, and the trunk has no attention: set it to a number that "
+            f"divides {config.head_width or trunk.width}"
+        )
 
 
 def check_readout(config: ZeroSegConfig, readout: Readout) -> None:
