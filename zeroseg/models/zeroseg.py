@@ -6,11 +6,8 @@ leaves open is a field of `ZeroSegConfig` and says so.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -18,10 +15,9 @@ from zeroseg.errors import InputError
 from zeroseg.models.context import with_context
 from zeroseg.models.decoder import Decoder
 from zeroseg.models.grouping import Assignment, SegmentationHead
+from zeroseg.models.readouts import Readout, StudentOutput, cosines
 from zeroseg.models.trunk import Trunk
 from zeroseg.models.vit import Blocks, ViT, random_patches, sin_cos_positions
-
-Readout = Literal["segments", "patches", "combined"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +58,6 @@ class ZeroSegConfig:
     each patch embedding (see `context.py`)."""
     patch_share: float = 0.5
     """Ours: weight of the patches' own scores in the readout `combined`."""
-
-
-class StudentOutput(NamedTuple):
-    """What the student says about a batch of images; `visible` patches only."""
-
-    segments: Float[Tensor, "batch segment embed"]
-    assignment: Float[Tensor, "batch segment visible"]
-    """Sums to one over segments for every patch."""
-    global_feature: Float[Tensor, "batch embed"]
-    """The global feature z."""
-    patches: Float[Tensor, "batch visible embed"] | None
-    visible: Int[Tensor, "batch visible"]
-    """Which patches entered."""
-    reconstruction: Float[Tensor, "batch patch pixel"] | None
 
 
 class ZeroSeg(nn.Module):
@@ -178,28 +160,20 @@ class ZeroSeg(nn.Module):
         class_embeddings: Float[Tensor, "class embed"],
         readout: Readout = "segments",
     ) -> Float[Tensor, "batch class rows columns"]:
-        """Cosines with classes: at every pixel for `segments`, else at every patch.
+        """Cosines with classes: at every pixel for `segments`, else at every patch; see `readouts`.
 
-        `segments`: every pixel belongs to the segment that owns it most and takes that segment's
-        cosines. `patches`: every patch speaks for itself. `combined`: those of patches, smoothed by
-        what their segments say. Raises InputError as `check_readout`.
+        Raises InputError as `check_readout`.
         """
         check_readout(self.config, readout)
-        output = self.segment(images)
-        rows, _ = self._grid(*images.shape[2:])
-        segments = _cosine(output.segments, class_embeddings)
-        if readout == "segments":
-            maps = rearrange(output.assignment, "b m (h w) -> b m h w", h=rows)
-            owner = F.interpolate(maps, images.shape[2:], mode="bilinear").argmax(dim=1)
-            rows_of_owner = owner.flatten(1)[..., None].expand(-1, -1, segments.shape[-1])
-            cosines = segments.gather(1, rows_of_owner)
-            return rearrange(cosines, "b (h w) c -> b c h w", h=images.shape[2])
-        assert output.patches is not None
-        cosines = _cosine(output.patches, class_embeddings)
-        if readout == "combined":
-            share = self.config.patch_share
-            cosines = share * cosines + (1 - share) * (output.assignment.mT @ segments)
-        return rearrange(cosines, "b (h w) c -> b c h w", h=rows)
+        height, width = images.shape[2:]
+        return cosines(
+            self.segment(images),
+            class_embeddings,
+            readout,
+            size=(height, width),
+            rows=self._grid(height, width)[0],
+            patch_share=self.config.patch_share,
+        )
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         patch = self.trunk.patch_size
@@ -259,9 +233,3 @@ def check_readout(config: ZeroSegConfig, readout: Readout) -> None:
 
 def _projection(width: int, embed: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, embed))
-
-
-def _cosine(
-    embeddings: Float[Tensor, "batch row embed"], classes: Float[Tensor, "class embed"]
-) -> Float[Tensor, "batch row class"]:
-    return F.normalize(embeddings, dim=-1) @ F.normalize(classes, dim=-1).mT

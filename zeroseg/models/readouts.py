@@ -1,0 +1,58 @@
+"""Readouts: how what a student says of an image becomes an answer for each of its places."""
+
+from typing import Literal, NamedTuple
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Readout = Literal["segments", "patches", "combined"]
+
+
+class StudentOutput(NamedTuple):
+    """What the student says about a batch of images; `visible` patches only."""
+
+    segments: Float[Tensor, "batch segment embed"]
+    assignment: Float[Tensor, "batch segment visible"]
+    """Sums to one over segments for every patch."""
+    global_feature: Float[Tensor, "batch embed"]
+    """The global feature z."""
+    patches: Float[Tensor, "batch visible embed"] | None
+    visible: Int[Tensor, "batch visible"]
+    """Which patches entered."""
+    reconstruction: Float[Tensor, "batch patch pixel"] | None
+
+
+def cosines(
+    output: StudentOutput,
+    class_embeddings: Float[Tensor, "class embed"],
+    readout: Readout,
+    *,
+    size: tuple[int, int],
+    rows: int,
+    patch_share: float,
+) -> Float[Tensor, "batch class rows columns"]:
+    """Cosines with classes: at every pixel of an image of `size` for `segments`, else at every patch.
+
+    `segments`: every pixel belongs to the segment that owns it most and takes that segment's
+    cosines. `patches`: every patch speaks for itself. `combined`: those of patches at `patch_share`, the rest
+    what their segments say. `rows` of patches, all of which are visible.
+    """
+    segments = _cosine(output.segments, class_embeddings)
+    if readout == "segments":
+        maps = rearrange(output.assignment, "b m (h w) -> b m h w", h=rows)
+        owner = F.interpolate(maps, size, mode="bilinear").argmax(dim=1)
+        rows_of_owner = owner.flatten(1)[..., None].expand(-1, -1, segments.shape[-1])
+        return rearrange(segments.gather(1, rows_of_owner), "b (h w) c -> b c h w", h=size[0])
+    assert output.patches is not None
+    found = _cosine(output.patches, class_embeddings)
+    if readout == "combined":
+        found = patch_share * found + (1 - patch_share) * (output.assignment.mT @ segments)
+    return rearrange(found, "b (h w) c -> b c h w", h=rows)
+
+
+def _cosine(
+    embeddings: Float[Tensor, "batch row embed"], classes: Float[Tensor, "class embed"]
+) -> Float[Tensor, "batch row class"]:
+    return F.normalize(embeddings, dim=-1) @ F.normalize(classes, dim=-1).mT
