@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks.teacher import random_weights, seconds
 from zeroseg.data.batch import Batch
-from zeroseg.data.views import cell_views
+from zeroseg.data.views import ViewSet, cut_views
 from zeroseg.models.clip import CLIP
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
@@ -65,7 +65,8 @@ def step(
     torch.manual_seed(0)
     model = ZeroSeg(student).to(config.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-    clip = Teacher(None, config.grids, student.embed_dim, embed)  # type: ignore[arg-type]
+    views = ViewSet(grids=config.grids)
+    clip = Teacher(None, views, student.embed_dim, embed)  # type: ignore[arg-type]
     objective = DistillationObjective(clip, losses, model.trunk.patch_size)
 
     def run() -> Tensor:
@@ -101,13 +102,13 @@ def main(config: BenchmarkConfig) -> None:
         teacher = random_weights(config.architecture, scratch)
         plain = CLIP(replace(teacher, precision="fp32"), device)
         auto = CLIP(teacher, device)
-    encode = ViewEncoder(auto, config.grids)
+    encode = ViewEncoder(auto, ViewSet(grids=config.grids))
     images = torch.randint(0, 256, (config.images, 3, 224, 224), dtype=torch.uint8, device=device)
     batch = Batch(tuple(map(str, range(config.images))), images)
     kept = encode(batch.pixels)
 
     def naive(batch: Batch) -> Tensor:
-        views = cell_views(batch.pixels, config.grids, plain.image_size)
+        views = cut_views(batch.pixels, encode.views, plain.image_size)
         return torch.stack([plain.encode_image(view) for view in views.unbind(1)], dim=1)
 
     def online(batch: Batch) -> Tensor:

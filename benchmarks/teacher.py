@@ -33,7 +33,7 @@ from shards import scenes
 from zeroseg.config import read_config
 from zeroseg.data.embeddings import quantised
 from zeroseg.data.images import centre_crop, decode_image
-from zeroseg.data.views import cell_overlap, cell_views
+from zeroseg.data.views import ViewSet, cut_views, view_overlap
 from zeroseg.errors import InputError
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
@@ -90,7 +90,7 @@ class Ways:
     """The contestants, over one batch of images."""
 
     def __init__(self, config: BenchmarkConfig, teacher: CLIPConfig) -> None:
-        self.config, self.grids = config, config.grids
+        self.config, self.views = config, ViewSet(grids=config.grids)
         self.images, self.sharp = photos(config, config.side), photos(config, 2 * config.side)
         self.plain = CLIP(dataclasses.replace(teacher, precision="fp32"), config.device)
         self.coarse = CLIP(dataclasses.replace(teacher, precision="bf16"), config.device)
@@ -98,13 +98,13 @@ class Ways:
 
     def naive(self) -> Tensor:
         """One view after the other, all images of a batch at once."""
-        views = cell_views(self.images, self.grids, self.plain.image_size)
+        views = cut_views(self.images, self.views, self.plain.image_size)
         return torch.stack([self.plain.encode_image(view) for view in views.unbind(1)], dim=1)
 
     def batched(self, clip: CLIP, chunk: int = 0, images: Tensor | None = None) -> Tensor:
         """Ours."""
         pixels = self.images if images is None else images
-        return ViewEncoder(clip, self.grids, chunk=chunk)(pixels)
+        return ViewEncoder(clip, self.views, chunk=chunk)(pixels)
 
     def unfused(self) -> Tensor:
         """Attention with its matrix written out."""
@@ -116,13 +116,14 @@ class Ways:
         size = self.plain.image_size
         features = self.plain.dense(F.interpolate(self.images, (size, size), mode="bicubic"))
         rows, columns = features.shape[2:]
-        overlap = cell_overlap(self.grids, (rows * 16, columns * 16), 16).to(features)
+        overlap = view_overlap(self.views, (rows * 16, columns * 16), 16).to(features)
         pooled = torch.einsum("vp,bep->bve", overlap, features.flatten(2))
         return F.normalize(pooled, dim=-1)
 
     def smaller(self, sides: dict[int, CLIP]) -> Tensor:
         """Fewer pixels for the smaller cells; position embeddings resampled."""
-        return torch.cat([ViewEncoder(sides[g], (g,))(self.images) for g in self.grids], dim=1)
+        parts = [ViewEncoder(sides[g], ViewSet(grids=(g,)))(self.images) for g in self.views.grids]
+        return torch.cat(parts, dim=1)
 
     def eight_bits(self) -> Tensor:
         """What int8 storage makes of the exact embeddings."""
@@ -143,7 +144,7 @@ class Ways:
         with suppress(InputError):
             self.dense_pass()
             ways["one dense pass, pooled by cell"] = self.dense_pass
-        sides = {g: self._sized(g) for g in self.grids}
+        sides = {g: self._sized(g) for g in self.views.grids}
         ways["160 px for 2x2, 112 px for finer cells"] = lambda: self.smaller(sides)
         if self.config.compile:
             compiled = CLIP(self.plain.config, self.config.device)

@@ -20,6 +20,7 @@ from zeroseg import (
     OnlineTeacher,
     RunConfig,
     ViewComposition,
+    ViewSet,
     ViT,
 )
 
@@ -37,7 +38,7 @@ config = RunConfig(
             decoder_heads=2,
         ),
         teacher=OnlineTeacher(
-            grids=(1, 2, 3),
+            views=ViewSet(grids=(1, 2, 3)),
             clip=CLIPConfig(
                 architecture="mnv2-cliptext",
                 weights=str(teacher / "mnv2-cliptext.safetensors"),

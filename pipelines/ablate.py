@@ -36,6 +36,7 @@ from pipelines.run.job import accelerator_for
 from pipelines.scoring.scenes import BATCH_SIZE, scenes_images
 from zeroseg.config import RunConfig
 from zeroseg.data.batch import Batch
+from zeroseg.data.views import ViewSet
 from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.evaluation.task import Task
@@ -87,7 +88,7 @@ class Variant(NamedTuple):
 def variant(
     base: Variant,
     *,
-    grids: tuple[int, ...] = TEACHER.grids,
+    grids: tuple[int, ...] = TEACHER.views.grids,
     student: dict[str, Any] | None = None,
     batch_size: int | None = None,
     longer: int = 1,
@@ -98,7 +99,7 @@ def variant(
     return Variant(
         method=dataclasses.replace(
             method,
-            teacher=dataclasses.replace(TEACHER, grids=grids),
+            teacher=dataclasses.replace(TEACHER, views=ViewSet(grids=grids)),
             student=dataclasses.replace(method.student, **(student or {})),
             losses=dataclasses.replace(method.losses, **losses),
         ),
@@ -193,7 +194,7 @@ def ablate(config: AblateConfig) -> str:
         if record.is_file():
             continue
         method, run = table[name]
-        teacher = dataclasses.replace(embeddings, grids=method.teacher.grids)
+        teacher = dataclasses.replace(embeddings, views=method.teacher.views)
         method = dataclasses.replace(method, teacher=teacher)
         run = dataclasses.replace(run, seed=seed, output=folder)
         row = run_one(method, run, validation, task, accelerator)

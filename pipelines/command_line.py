@@ -8,11 +8,14 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.constructors import (
     ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
     StructConstructorSpec,
     StructFieldSpec,
     StructTypeInfo,
 )
 
+from zeroseg.data.views import Windows
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.models.clip import CLIPConfig
 
@@ -110,4 +113,18 @@ def _clip(info: StructTypeInfo) -> StructConstructorSpec | None:
     rest = tuple(f for f in spec.fields if f.name not in {"architecture", "weights"})
     return StructConstructorSpec(
         lambda text, **rest: dataclasses.replace(CLIPConfig.parse(text), **rest), (text, *rest)
+    )
+
+
+@RULES.primitive_rule
+def _windows(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Windows] | None:
+    """Windows as one word, SIZE:STRIDE."""
+    if info.type is not Windows:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="SIZE:STRIDE",
+        instance_from_str=lambda words: Windows.parse(words[0]),
+        is_instance=lambda value: isinstance(value, Windows),
+        str_from_instance=lambda value: [str(value)],
     )

@@ -29,7 +29,7 @@ from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
 from zeroseg.data.embedding_index import write_index
 from zeroseg.data.embeddings import NAME, Storage, TeacherRecord, bytes_per_image
-from zeroseg.data.views import check_grids
+from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
@@ -40,7 +40,7 @@ from zeroseg.store.shard_set import ShardSet, open_set
 from zeroseg.store.storage import Version, exists, join, write_atomically
 from zeroseg.training.processes import process_state
 from zeroseg.training.shard_embedder import ShardEmbedder, shares
-from zeroseg.training.teacher import OnlineTeacher, ViewEncoder
+from zeroseg.training.teacher import ViewEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,7 @@ class EmbedConfig:
     output: str
     """Folder or URL."""
     teacher: CLIPConfig = field(default_factory=CLIPConfig)
-    grids: tuple[int, ...] = OnlineTeacher.grids
-    """Grids of views (paper, section 4.1)."""
+    views: Annotated[ViewSet, tyro.conf.arg(name="")] = field(default_factory=ViewSet)
     crops: Crops = field(default_factory=Crops)
     """Which crops of an image; all of them are embedded, training shows one an epoch."""
     side: int = 224
@@ -73,9 +72,10 @@ class EmbedConfig:
     cache: ShardCache = field(default_factory=ShardCache)
 
     def __post_init__(self) -> None:
-        check_grids(self.grids, "--grids")
-        if self.index and 1 not in self.grids:
-            raise InputError(f"--index is of the 1x1 view, which --grids {self.grids} leaves out")
+        if self.index and not self.views.begins_with_image:
+            raise InputError(
+                f"--index is of the 1x1 view, which --grids {self.views.grids} leaves out"
+            )
 
 
 def embed(config: EmbedConfig) -> Manifest | None:
@@ -124,13 +124,13 @@ def _embedder(config: EmbedConfig, device: torch.device) -> ShardEmbedder:
         },
         precision=str(clip.dtype).removeprefix("torch."),
         embed_dim=clip.embed_dim,
-        grids=config.grids,
+        views=config.views,
         crops=config.crops,
         side=config.side,
         storage=config.storage,
     )
     embedder = ShardEmbedder(
-        encode=ViewEncoder(clip, config.grids, chunk=config.chunk),
+        encode=ViewEncoder(clip, config.views, chunk=config.chunk),
         record=record,
         shards=shards,
         output=config.output,
@@ -156,7 +156,7 @@ def _estimate(embedder: ShardEmbedder, todo: Sequence[int], processes: int) -> s
     record, encode = embedder.record, embedder.encode
     images = sum(embedder.shards.counts[shard] for shard in todo)
     each, crops, seconds = bytes_per_image(record), record.crops.count, 0.0
-    size = -(-encode.chunk // record.views)  # one whole pass
+    size = -(-encode.chunk // record.views.count)  # one whole pass
     blank = torch.zeros(size, 3, record.side, record.side, device=encode.clip.mean.device)
     for _ in range(2):  # the first warms up
         begun = time.perf_counter()
@@ -171,7 +171,7 @@ def _estimate(embedder: ShardEmbedder, todo: Sequence[int], processes: int) -> s
                 "choose another --output, or --storage int8"
             )
     return (
-        f"{images} images to embed, {crops * record.views} views each: {_bytes(each)} an image "
+        f"{images} images to embed, {crops * record.views.count} views each: {_bytes(each)} an image "
         f"({record.storage}), {_bytes(each * images)} in all; the teacher does {1 / seconds:.3g} "
         f"images/s in each of {processes} process(es), "
         f"{tqdm.format_interval(images * seconds / processes)} in all"
@@ -228,7 +228,7 @@ def config_of(arguments: Sequence[str]) -> EmbedConfig:
             shards=run.data.shards,
             output=tyro.MISSING,
             teacher=method.teacher.clip or CLIPConfig(),
-            grids=method.teacher.grids or OnlineTeacher.grids,
+            views=method.teacher.views or ViewSet(),
             crops=method.crops,
             side=method.view_side,
             cache=run.data.cache,

@@ -116,13 +116,13 @@ def write_embeddings(shards: Path, teacher: OnlineTeacher) -> CachedTeacher:
             shards=str(shards / "train"),
             output=folder,
             teacher=teacher.clip,
-            grids=teacher.grids,
+            views=teacher.views,
             crops=method.crops,
             side=method.view_side,
             workers=0,
         )
     )
-    return CachedTeacher(path=folder, clip=teacher.clip, grids=teacher.grids)
+    return CachedTeacher(path=folder, clip=teacher.clip, views=teacher.views)
 
 
 def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) -> RunConfig:

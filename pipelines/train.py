@@ -52,7 +52,7 @@ class Command(Options):
 def read_command(
     arguments: Sequence[str], methods: Sequence[type[MethodConfig]] = METHODS
 ) -> Command:
-    """CONFIG first, then options over its fields, `--method.teacher.grids 1 2`, and over `Options`.
+    """CONFIG first, then options over its fields, `--method.teacher.views.grids 1 2`, and over `Options`.
 
     `methods` are those that a `config.json` may name. Raises InputError as `read_config` does.
     """
@@ -84,7 +84,7 @@ def with_embeddings(config: RunConfig, path: str) -> RunConfig:
     method = config.method
     if not isinstance(method, Distillation):
         raise InputError(f"--embeddings: {type(method).__name__} has no teacher, leave it out")
-    teacher = CachedTeacher(path=path, clip=method.teacher.clip, grids=method.teacher.grids)
+    teacher = CachedTeacher(path=path, clip=method.teacher.clip, views=method.teacher.views)
     return dataclasses.replace(config, method=dataclasses.replace(method, teacher=teacher))
 
 

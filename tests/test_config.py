@@ -9,6 +9,7 @@ from configs.quickstart import method as METHOD
 from pipelines import cli
 from pipelines.train import read_command
 from zeroseg.config import RunConfig, read_config
+from zeroseg.data.views import ViewSet, Windows
 from zeroseg.errors import InputError
 from zeroseg.methods import METHODS
 from zeroseg.models.trunk_weights import TrunkWeights
@@ -49,7 +50,7 @@ def test_every_config_survives_being_stored(path):
     [
         {"method": replace(METHOD, losses=ZeroSegPaper())},
         {"method": replace(METHOD, start=TrunkWeights(source="x.pt", allow_missing=("a", "b.*")))},
-        {"method": replace(METHOD, teacher=CachedTeacher(path="x", grids=(1, 2)))},
+        {"method": replace(METHOD, teacher=CachedTeacher(path="x", views=ViewSet(grids=(1, 2))))},
         {"optimizer": SGD(learning_rate=0.1), "schedule": Polynomial(power=2.0)},
         {"optimizer": AdamW(learning_rate=1.0, betas=(0.5, 0.25)), "output": Path("/a b/c")},
     ],
@@ -67,10 +68,18 @@ def test_options_on_the_command_line_override_the_file_and_nothing_else(config):
 
 def test_options_override_a_stored_config_too(config, tmp_path):
     path = written(tmp_path, stored(config))
-    teacher = replace(METHOD.teacher, grids=(1, 2))
-    assert read_command([path, "--method.teacher.grids", "1", "2"]).run == replace(
+    teacher = replace(METHOD.teacher, views=ViewSet(grids=(1, 2)))
+    assert read_command([path, "--method.teacher.views.grids", "1", "2"]).run == replace(
         config, method=replace(METHOD, teacher=teacher)
     )
+
+
+def test_windows_are_chosen_on_the_command_line():
+    words = ["--method.teacher.views.windows", "0.25:0.125", "0.5:0.3"]
+    windows = (Windows(size=0.25, stride=0.125), Windows(size=0.5, stride=0.3))
+    for path in (QUICKSTART, str(FOLDER / "real_photos.py")):
+        read = read_command([path, *words]).run.method.teacher.views
+        assert read == replace(read_config(path).method.teacher.views, windows=windows)
 
 
 def test_an_unknown_option_ends_the_program_with_status_2(capsys):

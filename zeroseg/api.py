@@ -3,6 +3,7 @@
 from zeroseg.config import RunConfig
 from zeroseg.data.crops import Crops
 from zeroseg.data.stream import DataConfig
+from zeroseg.data.views import ViewSet, Windows
 from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate
@@ -52,7 +53,9 @@ __all__ = [
     "TrunkWeights",
     "ViT",
     "ViewComposition",
+    "ViewSet",
     "Watch",
+    "Windows",
     "ZeroSeg",
     "ZeroSegConfig",
     "ZeroSegPaper",

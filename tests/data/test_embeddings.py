@@ -22,9 +22,11 @@ from zeroseg.data.embeddings import (
     embedding_members,
     open_embeddings,
     quantised,
+    read_teacher_record,
 )
 from zeroseg.data.stream import TrainingStream
 from zeroseg.data.transforms import EmbeddedCrops
+from zeroseg.data.views import ViewSet, Windows
 from zeroseg.store.set_writer import publish_shard
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
@@ -35,7 +37,7 @@ TEACHER = CLIPConfig(architecture="zeroseg-scenes", weights="", precision="fp32"
 
 
 def embedded(shards, output, **changes):
-    plain = {"teacher": TEACHER, "grids": (1, 2), "side": 64, "workers": 0}
+    plain = {"teacher": TEACHER, "views": ViewSet(grids=(1, 2)), "side": 64, "workers": 0}
     return embed(EmbedConfig(shards=str(shards), output=str(output), **plain | changes))
 
 
@@ -53,10 +55,10 @@ def stored(images, tmp_path_factory):
     return folder
 
 
-def stream(images, folder, *, grids=None, skip=False, workers=0, **changes):
+def stream(images, folder, *, views=None, skip=False, workers=0, **changes):
     plain = {"batch_size": 4, "cache": CACHE, "most_lost": 0.5}
     config = DataConfig(shards=str(images), workers=workers, **plain)
-    found = open_embeddings(str(folder), CACHE, grids, skip=skip)
+    found = open_embeddings(str(folder), CACHE, views, skip=skip)
     shown = {"size": 64, "view_size": 64, "crops": Crops()} | changes
     transform = EmbeddedCrops(**shown, stored=found, cache=CACHE)
     return TrainingStream(config, transform, rank=0, world_size=1, seed=0)
@@ -113,10 +115,35 @@ def test_eight_bits_point_where_sixteen_do(images, stored, tmp_path):
 
 def test_some_of_the_grids_can_be_chosen(images, stored):
     whole = next(iter(stream(images, stored)))
-    parts = next(iter(stream(images, stored, grids=(2,))))
+    parts = next(iter(stream(images, stored, views=ViewSet(grids=(2,)))))
     assert torch.equal(parts.embeddings, whole.embeddings[:, 1:])
-    with pytest.raises(InputError, match=r"has the grids \(1, 2\), not 3"):
-        stream(images, stored, grids=(1, 3))
+    with pytest.raises(InputError, match=r"has the views 1x1, 2x2, not 3x3"):
+        stream(images, stored, views=ViewSet(grids=(1, 3)))
+
+
+def test_windows_are_stored_and_chosen_as_grids_are(images, tmp_path):
+    wide, fine = Windows(size=0.5, stride=0.3), Windows(size=0.25, stride=0.375)
+    views = ViewSet(grids=(1, 2), windows=(wide, fine))
+    embedded(images, tmp_path / "e", views=views)
+    whole = next(iter(stream(images, tmp_path / "e")))
+    assert whole.embeddings.shape[1] == views.count == 1 + 4 + 9 + 9
+    some = ViewSet(grids=(2,), windows=(fine,))
+    parts = next(iter(stream(images, tmp_path / "e", views=some)))
+    assert torch.equal(parts.embeddings, whole.embeddings[:, [*range(1, 5), *range(14, 23)]])
+    absent = ViewSet(grids=(1,), windows=(Windows(size=0.5, stride=0.25),))
+    with pytest.raises(InputError, match=r"not windows 0\.5:0\.25: choose among them"):
+        stream(images, tmp_path / "e", views=absent)
+
+
+def test_embeddings_of_a_time_before_windows_are_read(images, stored, tmp_path):
+    old = rewritten(stored, tmp_path / "old", lambda name, data: data)
+    told = json.loads((old / "embeddings.json").read_text())
+    told["grids"] = told.pop("views")["grids"]
+    (old / "embeddings.json").write_text(json.dumps(told))
+    assert read_teacher_record(str(old)) == read_teacher_record(str(stored))
+    (old / "embeddings.json").write_text(json.dumps(told | {"grids": "all"}))
+    with pytest.raises(InputError, match=r"views: grids: .*run `zeroseg embed` again"):
+        read_teacher_record(str(old))
 
 
 def test_embeddings_are_found_by_key_wherever_they_stand(images, stored, tmp_path):
@@ -236,12 +263,12 @@ def test_members_are_named_by_their_crop():
         preprocessing={},
         precision="float32",
         embed_dim=4,
-        grids=(1, 2),
+        views=ViewSet(grids=(1, 2)),
         crops=Crops(count=2),
         side=8,
         storage="float16",
     )
-    vectors = torch.randn(2, record.views, 4)
+    vectors = torch.randn(2, record.views.count, 4)
     members = embedding_members("k", "f" * 64, [None, None], vectors, "float16")
     assert list(members) == ["__key__", "0.npy", "1.npy", "json"]
     assert np.load(io.BytesIO(members["1.npy"])).shape == (5, 4)

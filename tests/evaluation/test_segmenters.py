@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.queries import queries
-from zeroseg.data.views import cell_views, grid_edges
+from zeroseg.data.views import ViewSet, cut_views, grid_edges
 from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
 from zeroseg.evaluation.segmenters import (
@@ -92,7 +92,7 @@ def test_every_grid_cell_has_the_cosines_of_its_own_view(clip, asked, grid, size
     picture = images(size, 1)
     found = GridCells(clip, grid).predict(picture, asked)[0]
     assert found.shape == (3, *size)
-    views = clip.encode_image(cell_views(picture, (grid,), clip.image_size)[0])
+    views = clip.encode_image(cut_views(picture, ViewSet(grids=(grid,)), clip.image_size)[0])
     expected = views @ asked.embeddings.T
     rows, columns = (list(itertools.pairwise(grid_edges(side, grid))) for side in size)
     for (y, x), answer in zip(itertools.product(rows, columns), expected, strict=True):
@@ -103,7 +103,7 @@ def test_every_grid_cell_has_the_cosines_of_its_own_view(clip, asked, grid, size
 @pytest.mark.parametrize("size", SIZES)
 def test_the_label_of_the_whole_image_is_one_score_a_class(clip, asked, size):
     found = clip_segmenter(clip, "whole").predict(images(size), asked)
-    views = clip.encode_image(cell_views(images(size), (1,), clip.image_size)[:, 0])
+    views = clip.encode_image(cut_views(images(size), ViewSet(grids=(1,)), clip.image_size)[:, 0])
     assert found.shape == (2, 3, 1, 1)
     assert same(found[..., 0, 0], views @ asked.embeddings.T)
 
@@ -123,7 +123,7 @@ def test_crops_lie_side_by_side_at_the_resolution_of_their_own_input(clip, asked
     found = crops(clip, grid).predict(images(size), asked)
     assert crops(clip, grid).multiple == 1
     assert found.shape == (2, 3, 6 * grid, 6 * grid)
-    views = cell_views(images(size), (grid,), clip.image_size)
+    views = cut_views(images(size), ViewSet(grids=(grid,)), clip.image_size)
     for number, (i, j) in enumerate(itertools.product(range(grid), repeat=2)):
         expected = DenseCLIP(clip, "maskclip").predict(views[:, number], asked)
         part = found[..., 6 * i : 6 * i + 6, 6 * j : 6 * j + 6]

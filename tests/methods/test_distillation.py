@@ -15,6 +15,7 @@ from zeroseg import (
     ViewComposition,
     ZeroSegPaper,
 )
+from zeroseg.data.views import ViewSet
 from zeroseg.store.shard_cache import ShardCache
 
 CLIP = CLIPConfig(architecture="zeroseg-scenes", weights="")
@@ -34,9 +35,9 @@ def test_composition_without_patch_embeddings_is_refused():
 @pytest.mark.parametrize(
     "made",
     [
-        lambda grids: OnlineTeacher(clip=CLIP, grids=grids),
-        lambda grids: CachedTeacher(path="x", grids=grids),
-        lambda grids: EmbedConfig(shards="x", output="y", grids=grids),
+        lambda grids: OnlineTeacher(clip=CLIP, views=ViewSet(grids=grids)),
+        lambda grids: CachedTeacher(path="x", views=ViewSet(grids=grids)),
+        lambda grids: EmbedConfig(shards="x", output="y", views=ViewSet(grids=grids)),
     ],
 )
 def test_grids_out_of_order_are_refused_wherever_they_are_named(made, grids):
@@ -46,7 +47,8 @@ def test_grids_out_of_order_are_refused_wherever_they_are_named(made, grids):
 
 def test_the_full_image_alone_cannot_be_distilled_where_it_is_no_view():
     method = changed(
-        losses=ZeroSegPaper(multi_scale=False), teacher=OnlineTeacher(clip=CLIP, grids=(2, 3))
+        losses=ZeroSegPaper(multi_scale=False),
+        teacher=OnlineTeacher(clip=CLIP, views=ViewSet(grids=(2, 3))),
     )
     with pytest.raises(InputError, match="begin it with 1"):
         method.training(method.model(), torch.device("cpu"), ShardCache())

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.views import cell_views
+from zeroseg.data.views import ViewSet, cut_views
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
 from zeroseg.models.prompts import BARE, SIMPLE, prompts
@@ -21,7 +21,7 @@ from zeroseg.training.objectives import DistillationObjective, ViewComposition, 
 from zeroseg.training.teacher import OnlineTeacher, Teacher, ViewEncoder, open_teacher
 
 SCENES = EMBEDDED["zeroseg-scenes"]
-GRIDS = (1, 2)
+VIEWS = ViewSet(grids=(1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +174,8 @@ def test_bfloat16_points_where_float32_does(clip):
 
 
 def test_teacher_embeds_each_view_of_each_image(clip):
-    got = ViewEncoder(clip, GRIDS)(pictures())
-    views = cell_views(pictures(), GRIDS, 48)
+    got = ViewEncoder(clip, VIEWS)(pictures())
+    views = cut_views(pictures(), VIEWS, 48)
     expected = torch.stack([clip.encode_image(image_views) for image_views in views])
     assert got.shape == (3, 5, 64)
     torch.testing.assert_close(got, expected)
@@ -183,16 +183,16 @@ def test_teacher_embeds_each_view_of_each_image(clip):
 
 @pytest.mark.parametrize("chunk", [1, 4, 15])
 def test_chunks_do_not_change_the_embeddings(clip, chunk):
-    got = ViewEncoder(clip, GRIDS, chunk=chunk)(pictures())
-    torch.testing.assert_close(got, ViewEncoder(clip, GRIDS)(pictures()))
+    got = ViewEncoder(clip, VIEWS, chunk=chunk)(pictures())
+    torch.testing.assert_close(got, ViewEncoder(clip, VIEWS)(pictures()))
 
 
 def test_views_are_cut_from_the_sharper_crop_where_there_is_one(clip):
-    config = OnlineTeacher(clip=clip.config, grids=GRIDS)
+    config = OnlineTeacher(clip=clip.config, views=VIEWS)
     teacher = open_teacher(config, ShardCache(), torch.device("cpu"))
     sharp = (pictures(side=96) * 255).round().byte()
     batch = replace(batch_of("abc", pictures()), view_images=sharp)
-    assert torch.equal(teacher.embed(batch), ViewEncoder(clip, GRIDS)(sharp.float() / 255))
+    assert torch.equal(teacher.embed(batch), ViewEncoder(clip, VIEWS)(sharp.float() / 255))
 
 
 def test_the_digest_of_the_weights_tells_one_value_from_another(clip, tmp_path):
@@ -218,15 +218,15 @@ def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, t
     decoder = {"decoder_depth": 1, "decoder_width": 16, "decoder_heads": 2}
     student = ZeroSeg(ZeroSegConfig(**sizes, **decoder, patch_embeddings=True))
     keys = set(student.state_dict())
-    encode = ViewEncoder(clip, GRIDS)
-    teacher = Teacher(clip.config, GRIDS, 64, lambda batch: encode(batch.pixels))
+    encode = ViewEncoder(clip, VIEWS)
+    teacher = Teacher(clip.config, VIEWS, 64, lambda batch: encode(batch.pixels))
     objective = DistillationObjective(teacher, terms, 16)
     assert isinstance(objective, Objective)
     losses, figures = objective(student, batch_of(("a", "b", "c"), pictures()), 0)
     sum(losses.values()).backward()
     assert set(losses) == names
     grouping = {f"grouping/{name}" for name in ("segments_used", "largest_share", "entropy")}
-    assert set(figures) == grouping | {f"nearest/{n}x{n}" for n in GRIDS if n > 1}
+    assert set(figures) == grouping | {f"nearest/{n}x{n}" for n in VIEWS.grids if n > 1}
     assert all(value.shape == () and not value.requires_grad for value in figures.values())
     assert set(student.state_dict()) == keys
     assert all(parameter.grad is None for parameter in clip.parameters())

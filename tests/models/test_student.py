@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zeroseg.data.views import cell_overlap
+from zeroseg.data.views import ViewSet, view_overlap
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIPConfig
 from zeroseg.models.grouping import assign
@@ -178,9 +178,13 @@ def test_sizes_that_patches_do_not_divide_are_refused():
 
 @pytest.mark.parametrize("terms", [ZeroSegPaper(), ViewComposition()])
 def test_a_tiny_student_overfits_one_batch(terms):
-    model, images, grids = student(mask_ratio=0.25, assignment="soft"), pictures(4), (1, 2)
+    model, images, chosen = (
+        student(mask_ratio=0.25, assignment="soft"),
+        pictures(4),
+        ViewSet(grids=(1, 2)),
+    )
     embeddings = F.normalize(torch.randn(4, 5, 6), dim=-1)
-    views = Views(embeddings, grids, cell_overlap(grids, (32, 32), 8))
+    views = Views(embeddings, chosen, view_overlap(chosen, (32, 32), 8))
     target = losses.patchify(images, 8)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     totals = []

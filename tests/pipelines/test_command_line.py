@@ -108,7 +108,7 @@ echo "${COMPREPLY[@]}"
         ("shards build coco-o", "coco-object"),
         ("shards build img2dataset a --inc", "--incomplete"),
         ("embed --dry", "--dry-run"),
-        ("train CONFIG --method.teacher.g", "--method.teacher.grids"),
+        ("train CONFIG --method.teacher.views.g", "--method.teacher.views.grids"),
         ("train CONFIG --method.losses.distance c", "cosine"),
         ("evaluate MODEL --benchm", "--benchmark"),
     ],

@@ -22,6 +22,7 @@ from zeroseg.data.embeddings import EmbeddingReader, open_embeddings
 from zeroseg.data.images import decode_image
 from zeroseg.data.stream import TrainingStream
 from zeroseg.data.transforms import EmbeddedCrops
+from zeroseg.data.views import ViewSet
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
@@ -175,7 +176,7 @@ def test_cached_and_online_training_have_the_same_losses(images, tmp_path, crops
         str(images),
         "--method.crops.count",
         crops,
-        "--method.teacher.grids",
+        "--method.teacher.views.grids",
         "1",
         "2",
     ]
@@ -213,7 +214,7 @@ def test_the_student_sees_the_very_crop_that_the_teachers_views_divide(images, t
         for n in range(count)
     }
     clip = CLIP(CLIPConfig(architecture="zeroseg-scenes", weights=""))
-    encode, shown = ViewEncoder(clip, (1, 2)), {}
+    encode, shown = ViewEncoder(clip, ViewSet(grids=(1, 2))), {}
     for step, batch in zip(range(28), source, strict=False):
         epoch = step // 7
         for key, pixels, embeddings in zip(batch.keys, batch.images, batch.embeddings, strict=True):
@@ -235,6 +236,6 @@ def test_a_teacher_other_than_the_one_that_was_cached_is_refused(images, whole, 
     args = [CONFIG, "--data.shards", str(images), "--output", str(tmp_path / "run")]
     with pytest.raises(InputError, match="are of another teacher"):
         main([*args, "--embeddings", str(whole), "--method.teacher.clip.mean", "0.1", "0.2", "0.3"])
-    with pytest.raises(InputError, match=r"has the grids \(1, 2, 3, 4\), not 5"):
-        main([*args, "--embeddings", str(whole), "--method.teacher.grids", "1", "5"])
+    with pytest.raises(InputError, match=r"has the views 1x1, 2x2, 3x3, 4x4, not 5x5"):
+        main([*args, "--embeddings", str(whole), "--method.teacher.views.grids", "1", "5"])
     assert not (tmp_path / "run").exists()

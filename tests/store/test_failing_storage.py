@@ -19,6 +19,7 @@ from tests.support.corpora import ONE, packed, put, samples
 from tests.support.streams import write
 from zeroseg import CLIPConfig
 from zeroseg.data.embeddings import read_teacher_record
+from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import read_manifest
 from zeroseg.store.shard_cache import ShardCache
@@ -142,7 +143,7 @@ def test_a_shard_that_does_not_come_is_not_left_out_of_embeddings(tmp_path, root
         shards=root,
         output=str(tmp_path / "embeddings"),
         teacher=CLIPConfig(architecture="zeroseg-scenes", weights="", precision="fp32"),
-        grids=(1,),
+        views=ViewSet(grids=(1,)),
         side=16,
         workers=0,
         cache=ShardCache(folder=tmp_path / "cache", retries=1, pause=0.01),

@@ -19,6 +19,7 @@ from zeroseg import (
 from zeroseg.data.crops import Crops
 from zeroseg.data.stream import TrainingStream
 from zeroseg.data.transforms import UnlabelledCrops
+from zeroseg.data.views import ViewSet
 from zeroseg.datasets.benchmarks import COCO_THINGS, IGNORE
 from zeroseg.evaluation.evaluate import label_maps
 from zeroseg.evaluation.labelled import open_labelled_set
@@ -73,7 +74,7 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
     data = DataConfig(shards=f"{shards}/val", batch_size=8, workers=0)
     transform = UnlabelledCrops(size=160, view_size=160, crops=Crops())
     held_out = next(iter(TrainingStream(data, transform, rank=0, world_size=1, seed=0)))
-    encode = ViewEncoder(clip, (1, 2))
+    encode = ViewEncoder(clip, ViewSet(grids=(1, 2)))
 
     def embed(batch):
         return encode(batch.pixels)
@@ -81,7 +82,7 @@ def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw
     distance = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
         objective = DistillationObjective(
-            Teacher(teacher, (1, 2), 512, embed), ViewComposition(), 16
+            Teacher(teacher, ViewSet(grids=(1, 2)), 512, embed), ViewComposition(), 16
         )
         torch.manual_seed(0)
         with torch.no_grad():

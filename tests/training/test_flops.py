@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.support.towers import TEXT, tower
 from zeroseg.data.batch import Batch
+from zeroseg.data.views import ViewSet
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
@@ -125,11 +126,11 @@ def test_towers_of_other_kinds_count_what_they_compute(vision):
 
 def test_the_online_teachers_views_are_part_of_the_step():
     clip = CLIP(CLIPConfig(architecture="zeroseg-scenes", weights=""))
-    encode = ViewEncoder(clip, (1, 2))
+    encode = ViewEncoder(clip, ViewSet(grids=(1, 2)))
     student = ZeroSeg(ZeroSegConfig(**{**vars(STUDENT), "embed_dim": clip.embed_dim}))
 
     def flops(embed) -> float:
-        teacher = Teacher(clip.config, (1, 2), clip.embed_dim, embed)
+        teacher = Teacher(clip.config, ViewSet(grids=(1, 2)), clip.embed_dim, embed)
         found = StepFlops(student)(
             DistillationObjective(teacher, ViewComposition(), 8), batch(side=32)
         )
@@ -146,7 +147,9 @@ def test_the_online_teachers_views_are_part_of_the_step():
 def test_a_step_without_values_counts_what_a_real_one_does_and_draws_nothing_at_random():
     torch.manual_seed(0)
     student = ZeroSeg(STUDENT)
-    teacher = Teacher(CLIPConfig(), (1, 2), 16, lambda b: torch.rand(len(b.keys), 5, 16))
+    teacher = Teacher(
+        CLIPConfig(), ViewSet(grids=(1, 2)), 16, lambda b: torch.rand(len(b.keys), 5, 16)
+    )
     objective, images = DistillationObjective(teacher, ViewComposition(), 8), batch(2, side=32)
     before = torch.get_rng_state()
     counted = StepFlops(student)(objective, images)
@@ -159,7 +162,9 @@ def test_a_step_without_values_counts_what_a_real_one_does_and_draws_nothing_at_
 def test_activations_computed_again_are_no_operations_of_the_model():
     student = ZeroSeg(STUDENT)
     flops = StepFlops(student)
-    teacher = Teacher(CLIPConfig(), (1, 2), 16, lambda b: torch.rand(len(b.keys), 5, 16))
+    teacher = Teacher(
+        CLIPConfig(), ViewSet(grids=(1, 2)), 16, lambda b: torch.rand(len(b.keys), 5, 16)
+    )
     objective = DistillationObjective(teacher, ViewComposition(), 8)
     student.checkpoint_activations()
     once, again = flops(objective, batch(2, 32)), StepFlops(student)(objective, batch(2, 32))

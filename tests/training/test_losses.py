@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroseg.data.views import cell_overlap
+from zeroseg.data.views import ViewSet, view_overlap
 from zeroseg.training import losses
 
 KINDS = pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_matching_gradient_is_that_of_finite_differences(kind, normalise):
 @given(seed=seeds, count=st.integers(1, 16))
 @settings(max_examples=25)
 def test_visible_shares_sum_to_one_or_are_all_zero(seed, count):
-    overlap = cell_overlap((1, 2, 3), (32, 32), 8)
+    overlap = view_overlap(ViewSet(grids=(1, 2, 3)), (32, 32), 8)
     visible = some_visible(3, 16, count, seed)
     shares = losses.visible_shares(overlap, visible)
     touched = overlap[:, visible].sum(dim=-1).T > 0
@@ -169,7 +169,7 @@ def test_visible_shares_sum_to_one_or_are_all_zero(seed, count):
 
 
 def test_shares_are_in_proportion_to_the_overlap():
-    overlap = cell_overlap((2,), (24, 24), 8)
+    overlap = view_overlap(ViewSet(grids=(2,)), (24, 24), 8)
     shares = losses.visible_shares(overlap, torch.tensor([[0, 1, 4]]))
     torch.testing.assert_close(shares[0, 0], torch.tensor([1.0, 0.5, 0.25]) / 1.75)
     torch.testing.assert_close(shares[0, 3], torch.tensor([0.0, 0.0, 1.0]))
@@ -181,7 +181,7 @@ def test_composition_of_one_hot_assignments_averages_the_segments_of_the_cells_p
         torch.tensor([0, 2, 1, 1, 0, 2, 2, 2, 0, 1, 1, 0, 0, 0, 2, 1]),
     )
     assignment = F.one_hot(owners, 3).T[None].double()
-    overlap = cell_overlap((1, 2), (32, 32), 8).double()
+    overlap = view_overlap(ViewSet(grids=(1, 2)), (32, 32), 8).double()
     shares = losses.visible_shares(overlap, torch.arange(16)[None])
     told = shares @ losses.composed_patches(assignment, segments)
     cells = [range(16), [0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
@@ -193,7 +193,10 @@ def test_composition_of_one_hot_assignments_averages_the_segments_of_the_cells_p
 @pytest.mark.parametrize("kind", ["l1", "cosine"])
 def test_pooled_loss_is_the_same_when_cells_and_views_are_permuted_together(kind):
     patches, views = randn(2, 6, 5), randn(2, 14, 5, seed=1)
-    overlap, visible = cell_overlap((1, 2, 3), (32, 32), 8).double(), some_visible(2, 16, 6)
+    overlap, visible = (
+        view_overlap(ViewSet(grids=(1, 2, 3)), (32, 32), 8).double(),
+        some_visible(2, 16, 6),
+    )
     permutation = torch.randperm(14, generator=torch.Generator().manual_seed(3))
     loss = losses.pooled_loss(patches, losses.visible_shares(overlap, visible), views, kind)
     shares = losses.visible_shares(overlap[permutation], visible)
@@ -202,7 +205,7 @@ def test_pooled_loss_is_the_same_when_cells_and_views_are_permuted_together(kind
 
 
 def test_pooled_loss_ignores_cells_without_a_visible_patch():
-    overlap = cell_overlap((2,), (32, 32), 8).double()
+    overlap = view_overlap(ViewSet(grids=(2,)), (32, 32), 8).double()
     visible = torch.tensor([[0, 1, 10]])
     shares = losses.visible_shares(overlap, visible)
     patches, views = randn(1, 3, 4), randn(1, 4, 4, seed=1)
@@ -215,7 +218,7 @@ def test_pooled_loss_ignores_cells_without_a_visible_patch():
 
 
 def test_pooled_loss_counts_images_alike_however_many_of_their_cells_are_seen():
-    overlap = cell_overlap((2,), (32, 32), 8).double()
+    overlap = view_overlap(ViewSet(grids=(2,)), (32, 32), 8).double()
     visible = torch.tensor([[0, 1, 4], [0, 2, 8]])
     shares = losses.visible_shares(overlap, visible)
     assert (shares.sum(dim=-1) > 0).sum(dim=1).tolist() == [1, 3]
@@ -226,5 +229,7 @@ def test_pooled_loss_counts_images_alike_however_many_of_their_cells_are_seen():
 
 def test_pooled_loss_of_opposite_vectors_is_two_in_cosine():
     patches, views = randn(1, 1, 4).expand(-1, 16, -1), -randn(1, 1, 4).expand(-1, 4, -1)
-    shares = losses.visible_shares(cell_overlap((2,), (32, 32), 8).double(), torch.arange(16)[None])
+    shares = losses.visible_shares(
+        view_overlap(ViewSet(grids=(2,)), (32, 32), 8).double(), torch.arange(16)[None]
+    )
     assert math.isclose(losses.pooled_loss(patches, shares, views, "cosine").item(), 2.0)

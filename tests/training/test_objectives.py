@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroseg.data.views import cell_overlap
+from zeroseg.data.views import ViewSet, Windows, view_overlap
 from zeroseg.models.vit import random_patches
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
@@ -29,9 +29,9 @@ def randn(*shape, seed=0):
 
 
 def some_views(grids=GRIDS, batch=2, seed=7):
-    count = sum(grid**2 for grid in grids)
-    embeddings = F.normalize(randn(batch, count, 6, seed=seed), dim=-1)
-    return Views(embeddings, grids, cell_overlap(grids, (32, 32), 8).double())
+    chosen = ViewSet(grids=grids)
+    embeddings = F.normalize(randn(batch, chosen.count, 6, seed=seed), dim=-1)
+    return Views(embeddings, chosen, view_overlap(chosen, (32, 32), 8).double())
 
 
 def some_output(*, patches=True, grad=False):
@@ -45,12 +45,12 @@ def some_output(*, patches=True, grad=False):
 def replaced(views, index, value):
     embeddings = views.embeddings.clone()
     embeddings[:, index] = value
-    return Views(embeddings, views.grids, views.overlap)
+    return Views(embeddings, views.set, views.overlap)
 
 
 def part(output, views, images):
     output = StudentOutput(*(value[images] for value in output))
-    return output, Views(views.embeddings[images], views.grids, views.overlap)
+    return output, Views(views.embeddings[images], views.set, views.overlap)
 
 
 def terms_and_reconstruction(terms, output, views, target):
@@ -215,7 +215,7 @@ def test_a_segment_below_the_used_share_does_not_count():
 
 
 def nearest(segments, views):
-    return nearest_view_figures(segments, views.embeddings[:, views.local], views.grids)
+    return nearest_view_figures(segments, views.embeddings[:, views.local], views.set)
 
 
 def test_the_nearest_views_are_counted_by_their_grid():
@@ -233,6 +233,14 @@ def test_the_full_image_is_never_the_nearest_view():
     figures = nearest(views.embeddings[:, :1], views)
     assert {name: share.item() for name, share in figures.items()} == {"nearest/2x2": 1.0}
     assert nearest(views.embeddings, some_views((1,))) == {}
+
+
+def test_the_nearest_windows_are_counted_by_their_own_name():
+    chosen = ViewSet(grids=(1, 2), windows=(Windows(size=0.5, stride=0.25),))
+    embeddings = F.normalize(randn(1, 14, 16), dim=-1)
+    figures = nearest_view_figures(embeddings[:, [1, 5, 9, 13]], embeddings[:, 1:], chosen)
+    shares = {name: share.item() for name, share in figures.items()}
+    assert shares == {"nearest/2x2": 1 / 4, "nearest/windows 0.5:0.25": 3 / 4}
 
 
 @given(

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zeroseg import CLIPConfig, ViewComposition, ViT, ZeroSeg, ZeroSegConfig, ZeroSegPaper
 from zeroseg.data.batch import Batch
+from zeroseg.data.views import ViewSet
 from zeroseg.methods.method import same_rate
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.objective import Step
@@ -27,7 +28,7 @@ CONFIG = ZeroSegConfig(
     assignment="soft",
     patch_embeddings=True,
 )
-GRIDS = (1, 2)
+VIEWS = ViewSet(grids=(1, 2))
 
 
 def batch(seed: int = 0, images: int = 8) -> Batch:
@@ -61,7 +62,7 @@ def optimization(
     accelerator = Accelerator()
     student = ZeroSeg(CONFIG)
     objective = DistillationObjective(
-        Teacher(CLIPConfig(), GRIDS, 16, embedded), terms or ViewComposition(), 8
+        Teacher(CLIPConfig(), VIEWS, 16, embedded), terms or ViewComposition(), 8
     )
     if spoil is not None:
         objective = Spoilt(objective, *spoil)

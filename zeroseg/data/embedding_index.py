@@ -9,6 +9,7 @@ import faiss
 import numpy as np
 
 from zeroseg.data.embeddings import TeacherRecord
+from zeroseg.data.views import ViewSet
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
@@ -24,7 +25,7 @@ def write_index(folder: str, shards: ShardSet, record: TeacherRecord, cache: Sha
 
     The whole index is in memory while it is made: twice the embedding's dimensions, in bytes, an image.
     """
-    row = sum(grid**2 for grid in record.grids[: record.grids.index(1)])
+    (row,) = record.views.rows_of(ViewSet(grids=(1,)))
     kind = faiss.ScalarQuantizer.QT_fp16
     index = faiss.IndexScalarQuantizer(record.embed_dim, kind, faiss.METRIC_INNER_PRODUCT)
     reader, lines = ShardReader(shards, cache), []

@@ -6,6 +6,7 @@ the SHA-256 of the image's file, the crops' boxes, and the scales. `embeddings.j
 which teacher made them, and of which views; the manifest is written last, as of any set.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from zeroseg.data.crops import Crop, Crops
 from zeroseg.data.samples import image_bytes
+from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
 from zeroseg.records import read_record
 from zeroseg.store.reader import RawSample, ShardReader, UnreadableShard
@@ -51,16 +53,11 @@ class TeacherRecord:
     precision: str
     """In which it computed."""
     embed_dim: int
-    grids: tuple[int, ...]
+    views: ViewSet
     crops: Crops
     side: int
     """Side in pixels of the crop that the views were cut from."""
     storage: Storage
-
-    @property
-    def views(self) -> int:
-        """Views of one crop."""
-        return sum(grid**2 for grid in self.grids)
 
     def text(self) -> str:
         """The file's content."""
@@ -72,7 +69,13 @@ def read_teacher_record(folder: str) -> TeacherRecord:
     path = join(folder, NAME)
     if not exists(path):
         raise InputError(f"{folder} holds no embeddings ({NAME} is missing): see `zeroseg embed`")
-    return read_record(TeacherRecord, read_bytes(path), path, remedy="run `zeroseg embed` again")
+    text, remedy = read_bytes(path), "run `zeroseg embed` again"
+    with contextlib.suppress(ValueError):  # which `read_record` reports
+        told = json.loads(text)
+        if isinstance(told, dict) and "grids" in told:  # as it was before there were windows
+            told["views"] = {"grids": told.pop("grids")}
+            text = json.dumps(told)
+    return read_record(TeacherRecord, text, path, remedy=remedy)
 
 
 def embedding_members(
@@ -104,7 +107,7 @@ def bytes_per_image(record: TeacherRecord) -> int:
     """What one image's embeddings take in a tar."""
     count = record.crops.count
     boxes = [None] if count == 1 else [Crop(100, 100, 300, 300, False)] * count
-    vectors = torch.randn(count, record.views, record.embed_dim)
+    vectors = torch.randn(count, record.views.count, record.embed_dim)
     members = embedding_members("", "0" * 64, boxes, vectors, record.storage)
     sizes = [len(value) for name, value in members.items() if name != "__key__"]
     return sum(BLOCKSIZE + -(-size // BLOCKSIZE) * BLOCKSIZE for size in sizes)
@@ -122,7 +125,7 @@ class EmbeddingSet:
 
     shards: ShardSet
     record: TeacherRecord
-    grids: tuple[int, ...]
+    views: ViewSet
     skip: bool
     """Leave out samples whose embedding cannot be used, instead of stopping."""
 
@@ -148,11 +151,11 @@ class EmbeddingSet:
 
 
 def open_embeddings(
-    path: str, cache: ShardCache, grids: tuple[int, ...] | None = None, *, skip: bool = False
+    path: str, cache: ShardCache, views: ViewSet | None = None, *, skip: bool = False
 ) -> EmbeddingSet:
     """Open what `zeroseg embed` wrote, in one folder or several joined by `::`.
 
-    Raises InputError when it is not finished or not whole, has none of the wanted grids, or when
+    Raises InputError when it is not finished or not whole, lacks some of the wanted views, or when
     several folders are of different teachers or views.
     """
     folders = path.split("::")
@@ -162,10 +165,11 @@ def open_embeddings(
     for folder in folders:
         if not exists(join(folder, "manifest.json")):
             raise InputError(f"{folder} is not finished: run the same `zeroseg embed` again")
-    wanted = records[0].grids if grids is None else grids
-    if absent := [grid for grid in wanted if grid not in records[0].grids]:
+    stored = records[0].views
+    wanted = stored if views is None else views
+    if absent := [name for name, _ in wanted.parts if name not in dict(stored.parts)]:
         raise InputError(
-            f"{path} has the grids {records[0].grids}, not {absent[0]}: choose among them, or "
+            f"{path} has the views {stored}, not {absent[0]}: choose among them, or "
             "run `zeroseg embed` again"
         )
     return EmbeddingSet(open_set(path, cache), records[0], wanted, skip)
@@ -178,11 +182,7 @@ class EmbeddingReader:
         self.stored, self.record = stored, stored.record
         self.reader = ShardReader(stored.shards, cache)
         self.shard_of = {_name(url): number for number, url in enumerate(stored.shards.urls)}
-        first, rows = 0, {}
-        for grid in self.record.grids:
-            rows[grid] = range(first, first + grid**2)
-            first += grid**2
-        self.rows = [row for grid in stored.grids for row in rows[grid]]
+        self.rows = self.record.views.rows_of(stored.views)
 
     def read(
         self, sample: RawSample, epoch: int
@@ -204,7 +204,7 @@ class EmbeddingReader:
             raise self._refusal(sample, f"unreadable ({error})") from error
         if sha256 != hashlib.sha256(image_bytes(sample)).hexdigest():
             raise self._refusal(sample, "stale: the image is another file than the one embedded")
-        shape = (self.record.views, self.record.embed_dim)
+        shape = (self.record.views.count, self.record.embed_dim)
         if stored.shape != shape or not stored.isfinite().all():
             raise self._refusal(sample, f"not {shape[0]} finite vectors of {shape[1]}")
         return None if box is None else Crop(*box), stored[self.rows].half()

@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zeroseg.data.views import cell_views, grid_edges
+from zeroseg.data.views import ViewSet, cut_views, grid_edges
 from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
@@ -78,7 +78,7 @@ class GridCells:
     ) -> Float[Tensor, "batch query rows columns"]:
         """Cosines of pixels, constant within each cell, whose edges are those of training's views;
         for grid 1 a single one a query."""
-        views = cell_views(images, (self.grid,), self.clip.image_size)
+        views = cut_views(images, ViewSet(grids=(self.grid,)), self.clip.image_size)
         cosines = self.clip.encode_image(views.flatten(0, 1)) @ queries.embeddings.T
         cells = rearrange(cosines, "(b h w) c -> b c h w", b=len(images), h=self.grid)
         if self.grid == 1:
@@ -113,7 +113,7 @@ class DenseCLIP:
     ) -> Float[Tensor, "batch query rows columns"]:
         """Cosines of patches; those of crops lie side by side."""
         if self.grid:
-            views = cell_views(images, (self.grid,), self.clip.image_size)
+            views = cut_views(images, ViewSet(grids=(self.grid,)), self.clip.image_size)
             features = self.clip.dense(views.flatten(0, 1), self.method)
             features = rearrange(
                 features, "(b i j) e h w -> b e (i h) (j w)", b=len(images), i=self.grid

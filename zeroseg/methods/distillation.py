@@ -82,7 +82,7 @@ class Distillation(MethodConfig):
                 "set method.student.embed_dim to that"
             )
         if isinstance(self.losses, ZeroSegPaper):
-            self.losses.check(teacher.grids)
+            self.losses.check(teacher.views)
         if self.start is not None:
             load_trunk(model.trunk, self.start)
         for name, parameter in model.trunk.named_parameters():

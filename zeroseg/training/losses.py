@@ -1,6 +1,5 @@
 """Losses, and figures that are only watched: pure functions of tensors."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zeroseg.data.views import ViewSet
 from zeroseg.training.objective import Figures
 
 Distance = Literal["l1", "cosine"]
@@ -130,19 +130,20 @@ def grouping_figures(
 def nearest_view_figures(
     segments: Float[Tensor, "batch segment embed"],
     local_views: Float[Tensor, "batch view embed"],
-    grids: Sequence[int],
+    views: ViewSet,
 ) -> Figures:
     """Share of segments whose nearest local view (by cosine) is a cell of each grid, `nearest/2x2`
-    and so on; they sum to one. Empty where the full image is the only view."""
-    grids = [grid for grid in grids if grid > 1]
-    if not grids:
+    and so on, or one of each set of windows, `nearest/windows 0.25:0.125`; they sum to one. Empty
+    where the full image is the only view."""
+    parts = views.parts[1 if views.begins_with_image else 0 :]
+    if not parts:
         return {}
     local = F.normalize(local_views, dim=-1)
     nearest = (F.normalize(segments, dim=-1) @ local.mT).argmax(dim=-1)
     figures, first = {}, 0
-    for grid in grids:
-        last = first + grid**2
+    for name, count in parts:
+        last = first + count
         chosen = (first <= nearest) & (nearest < last)
-        figures[f"nearest/{grid}x{grid}"] = chosen.float().mean()
+        figures[f"nearest/{name}"] = chosen.float().mean()
         first = last
     return figures

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.views import cell_overlap
+from zeroseg.data.views import ViewSet, view_overlap
 from zeroseg.errors import InputError
 from zeroseg.models.zeroseg import StudentOutput
 from zeroseg.training import losses
@@ -26,14 +26,14 @@ class Views:
     """The teacher's view embeddings of a batch and where those views lie."""
 
     embeddings: Float[Tensor, "batch view embed"]
-    grids: tuple[int, ...]
+    set: ViewSet
     overlap: Float[Tensor, "view patch"]
-    """Share of each patch inside each view's cell."""
+    """Share of each patch inside each view."""
 
     @property
     def local(self) -> slice:
-        """The views that are not the full image; it comes first when there is a 1x1 grid."""
-        return slice(1 if self.grids[0] == 1 else 0, None)
+        """The views that are not the full image, which comes first if it is one."""
+        return slice(1 if self.set.begins_with_image else 0, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +54,12 @@ class ZeroSegPaper:
     normalise: bool = True
     """Bring both sides to unit length before the distance."""
 
-    def check(self, grids: tuple[int, ...]) -> None:
+    def check(self, views: ViewSet) -> None:
         """Raises InputError when the views do not have what the losses need."""
-        if not self.multi_scale and grids[0] != 1:
+        if not self.multi_scale and not views.begins_with_image:
             raise InputError(
                 f"method.losses.multi_scale is off, which distils the full image, but "
-                f"method.teacher.grids is {grids}: begin it with 1"
+                f"method.teacher.views.grids is {views.grids}: begin it with 1"
             )
 
     def __call__(self, output: StudentOutput, views: Views, step: int) -> Figures:
@@ -125,12 +125,12 @@ class DistillationObjective:
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Step:
         """Losses; how the batch was grouped; and the scale at which segments' nearest views lie."""
-        pixels, grids = batch.pixels, self.teacher.grids
+        pixels, chosen = batch.pixels, self.teacher.views
         embeddings = self.teacher.embed(batch)
         output: StudentOutput = model(pixels)
         size = (pixels.shape[2], pixels.shape[3])
-        overlap = cell_overlap(grids, size, self.patch_size).to(embeddings.device)
-        views = Views(embeddings, grids, overlap)
+        overlap = view_overlap(chosen, size, self.patch_size).to(embeddings.device)
+        views = Views(embeddings, chosen, overlap)
         found = self.losses(output, views, step)
         if output.reconstruction is not None:
             target = losses.patchify(pixels, self.patch_size)
@@ -138,4 +138,4 @@ class DistillationObjective:
             found["reconstruction"] = self.losses.reconstruction_weight * loss
         segments, local = output.segments.detach(), views.embeddings[:, views.local]
         figures = grouping_figures(output.assignment.detach())
-        return Step(found, figures | nearest_view_figures(segments, local, grids))
+        return Step(found, figures | nearest_view_figures(segments, local, chosen))

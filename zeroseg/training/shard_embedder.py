@@ -81,7 +81,7 @@ class ShardEmbedder:
         device = self.encode.clip.mean.device
         before = None
         for batch in batches:
-            shape = (*batch.images.shape[:2], self.record.views, self.record.embed_dim)
+            shape = (*batch.images.shape[:2], self.record.views.count, self.record.embed_dim)
             encoded = torch.empty(shape)
             if batch.keys:
                 pixels = batch.images.flatten(0, 1).to(device, non_blocking=True).float() / 255
@@ -123,5 +123,5 @@ class ShardEmbedder:
 
     def _advance(self, bar: tqdm, images: int) -> None:
         bar.update(images)
-        views = (bar.format_dict["rate"] or 0) * self.record.views * self.record.crops.count
+        views = (bar.format_dict["rate"] or 0) * self.record.views.count * self.record.crops.count
         bar.set_postfix_str(f"{views:.0f} views/s", refresh=False)

@@ -4,8 +4,8 @@ A config says `OnlineTeacher`, which computes them in every step, or `CachedTeac
 `zeroseg embed` computed once. Both give the student the same numbers, to the rounding of the storage.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.embeddings import EmbeddingSet, TeacherRecord, open_embeddings
-from zeroseg.data.views import cell_views, check_grids
+from zeroseg.data.views import ViewSet, cut_views
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.records import from_json
@@ -28,11 +28,8 @@ class OnlineTeacher:
     """Embeds the views of each batch while training."""
 
     clip: CLIPConfig
-    grids: tuple[int, ...] = (1, 2, 3, 4)
-    """Grids of views shown to the teacher (paper, section 4.1); 1, the full image, comes first."""
-
-    def __post_init__(self) -> None:
-        check_grids(self.grids, "method.teacher.grids")
+    views: ViewSet = field(default_factory=ViewSet)
+    """What the teacher is shown of an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +40,11 @@ class CachedTeacher:
     """Their folder or URL; several joined by `::` for a mix of sets."""
     clip: CLIPConfig | None = None
     """The teacher that they must be of; none takes whichever they are of."""
-    grids: tuple[int, ...] | None = None
-    """The views to use, of those that are stored; none takes all."""
+    views: ViewSet | None = None
+    """Which to use, of those that are stored; None takes all."""
     unusable: Literal["stop", "skip"] = "stop"
     """What happens to an image without a valid embedding: the run stops, or it is skipped and
     counted like one that cannot be decoded."""
-
-    def __post_init__(self) -> None:
-        if self.grids is not None:
-            check_grids(self.grids, "method.teacher.grids")
 
 
 @dataclass(frozen=True)
@@ -59,10 +52,10 @@ class Teacher:
     """What training needs of either."""
 
     clip: CLIPConfig
-    grids: tuple[int, ...]
+    views: ViewSet
     embed_dim: int
     embed: Callable[[Batch], Float[Tensor, "batch view embed"]]
-    """Unit-norm float32 embeddings, views in the order of `cell_views`."""
+    """Unit-norm float32 embeddings, views in the order of `ViewSet.boxes`."""
     stored: EmbeddingSet | None = None
     """What the stream has to read for it."""
 
@@ -75,16 +68,16 @@ class ViewEncoder:
     """Embeds the views of images, all views of a batch in a few passes of `chunk` views each; 0
     takes what suits the device."""
 
-    def __init__(self, clip: CLIP, grids: Sequence[int], *, chunk: int = 0) -> None:
-        self.clip, self.grids = clip, tuple(grids)
+    def __init__(self, clip: CLIP, views: ViewSet, *, chunk: int = 0) -> None:
+        self.clip, self.views = clip, views
         pixels = PASS_PIXELS.get(clip.mean.device.type, PASS_PIXELS["cuda"])
         self.chunk = chunk or max(1, pixels // clip.image_size**2)
 
     def __call__(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch view embed"]:
-        """Unit-norm float32 embeddings, views in the order of `cell_views`."""
-        views = cell_views(images, self.grids, self.clip.image_size)
+        """Unit-norm float32 embeddings, views in the order of `ViewSet.boxes`."""
+        views = cut_views(images, self.views, self.clip.image_size)
         parts = [self.clip.encode_image(part) for part in views.flatten(0, 1).split(self.chunk)]
         return torch.cat(parts).unflatten(0, views.shape[:2])
 
@@ -98,15 +91,15 @@ def open_teacher(
     """
     if isinstance(config, OnlineTeacher):
         clip = CLIP(config.clip, device)
-        encode = ViewEncoder(clip, config.grids)
+        encode = ViewEncoder(clip, config.views)
         return Teacher(
-            config.clip, encode.grids, clip.embed_dim, lambda batch: encode(batch.view_pixels)
+            config.clip, config.views, clip.embed_dim, lambda batch: encode(batch.view_pixels)
         )
-    stored = open_embeddings(config.path, cache, config.grids, skip=config.unusable == "skip")
+    stored = open_embeddings(config.path, cache, config.views, skip=config.unusable == "skip")
     if config.clip is not None:
         _check_teacher(config.clip, stored.record, config.path)
     clip = config.clip or _clip_of(stored.record, config.path)
-    return Teacher(clip, stored.grids, stored.record.embed_dim, _stored, stored)
+    return Teacher(clip, stored.views, stored.record.embed_dim, _stored, stored)
 
 
 def _stored(batch: Batch) -> Float[Tensor, "batch view embed"]:
