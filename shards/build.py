@@ -1,6 +1,7 @@
 """Building a set of shards: in parallel, the same bytes every time, whole or not at all.
 
-A job is a run of units that becomes one shard (more, where it is too large), so that jobs need not
+A corpus is mostly sorted, by class or by album, and a reader of few shards would see few of them. So its
+units are permuted before they are dealt to jobs. A job is a run of units that becomes one shard (more, where it is too large), so that jobs need not
 know of each other. A job's record is written when its shards are in place; a build that was killed
 goes on after the last record. The manifest is written last of all, and is what readers trust.
 """
@@ -14,14 +15,16 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from PIL import Image
 from webdataset.writer import TarWriter
 
 from shards.duplicates import refuse_duplicates
 from shards.parallel import count_image, in_parallel
 from shards.sample import BadSample, Sample, Source
+from zeroseg.data.permutation import permuted
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import Manifest
 from zeroseg.store.set_writer import (
@@ -38,19 +41,32 @@ from zeroseg.store.storage import exists
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How large shards are, and how many processes write them."""
+    """How a set is cut into shards, in which order, and how many processes write them."""
 
     images_per_shard: int = 10_000
     megabytes_per_shard: float = 1000.0
     """Of images and label maps; a shard that reaches it goes on in another."""
     workers: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
     """Processes; 0 writes in this one."""
+    order: Literal["shuffled", "path"] | None = None
+    """Of the source's units (photos, or whole tars, row groups, shards): shuffled by `seed`, or sorted by
+    path as the source lists them. None shuffles sets without label maps that are not drawn at random."""
+    seed: int = 0
+    """Of the shuffled order."""
 
     def __post_init__(self) -> None:
         if self.images_per_shard < 1 or self.megabytes_per_shard <= 0 or self.workers < 0:
             raise InputError(
                 f"{self}: a shard needs at least one image and some megabytes, workers at least 0"
             )
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: it must be at least 0")
+
+    def shuffles(self, source: Source) -> bool:
+        """Whether the source's units are permuted."""
+        if self.order is None:
+            return not (source.classes or source.in_random_order)
+        return self.order == "shuffled"
 
 
 @dataclass(frozen=True)
@@ -81,14 +97,18 @@ def build(source: Source, destination: str, limits: Limits) -> Manifest:
         return finished
     jobs = list(_jobs(source, destination, limits))
     records = list(_run(jobs, source.images_per_unit, limits.workers))
-    return _finish(source, destination, records, fingerprint)
+    return _finish(source, destination, limits, records, fingerprint)
 
 
 def _jobs(source: Source, destination: str, limits: Limits) -> Iterator[Job]:
     each = source.images_per_unit
     step = 1 if each is None else max(1, limits.images_per_shard // each)
-    for number, first in enumerate(range(0, len(source.units), step)):
-        yield Job(number, source.units[first : first + step], source.read, destination, limits)
+    places = np.arange(len(source.units))
+    if limits.shuffles(source):
+        places = permuted(places, len(places), (limits.seed,))
+    for number, first in enumerate(range(0, len(places), step)):
+        units = [source.units[place] for place in places[first : first + step].tolist()]
+        yield Job(number, units, source.read, destination, limits)
 
 
 def _run(jobs: Sequence[Job], images_per_unit: int | None, workers: int) -> Iterator[JobRecord]:
@@ -163,7 +183,11 @@ def members(sample: Sample) -> dict[str, Any]:
 
 
 def _finish(
-    source: Source, destination: str, records: Sequence[JobRecord], fingerprint: str
+    source: Source,
+    destination: str,
+    limits: Limits,
+    records: Sequence[JobRecord],
+    fingerprint: str,
 ) -> Manifest:
     shards = [shard for record in records for shard in record.shards]
     left_out = [line for record in records for line in record.left_out]
@@ -171,7 +195,8 @@ def _finish(
         reasons = f": {left_out[0]}" if left_out else ""
         raise InputError(f"no image could be used for {destination}{reasons}: check the source")
     refuse_duplicates(destination, [s.name for s in shards])
-    built_from = {**source.built_from, "fingerprint": fingerprint}
+    order = {"order": f"shuffled by seed {limits.seed}"} if limits.shuffles(source) else {}
+    built_from = {**source.built_from, **order, "fingerprint": fingerprint}
     return finish_set(destination, shards, left_out, built_from, source.classes)
 
 
@@ -179,6 +204,10 @@ def _fingerprint(source: Source, limits: Limits) -> str:
     """What the shards' bytes depend on, short of the source's own bytes."""
     digest = hashlib.sha256(json.dumps(dict(source.built_from), sort_keys=True).encode())
     digest.update(f"{limits.images_per_shard} {limits.megabytes_per_shard}".encode())
+    if limits.shuffles(
+        source
+    ):  # else as before there was a choice, so that such sets stay what they are
+        digest.update(f"shuffled {limits.seed}".encode())
     for unit in source.units:
         digest.update(repr(unit).encode())
     return digest.hexdigest()[:16]

@@ -56,7 +56,7 @@ def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() 
     findings += _duplicates(reports)
     _tell(named, reports, findings)
     if repair is not None:
-        _repair(_right(shards, named, findings), repair, Limits(workers=workers))
+        _repair(_right(shards, named, findings), repair, Limits(workers=workers, order="path"))
     if findings:
         raise SystemExit(1)
 

@@ -40,6 +40,8 @@ class Source:
     a BadSample whose text names the file and says why."""
     images_per_unit: int | None = 1
     """None where a unit holds many and only reading tells."""
+    in_random_order: bool = False
+    """Whether the units were drawn at random, so that permuting them would change nothing."""
     classes: tuple[str, ...] = ()
     """Names by label index; none for unlabelled sets."""
     built_from: dict[str, str] = field(default_factory=dict)

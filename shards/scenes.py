@@ -120,6 +120,7 @@ class Scenes:
         return Source(
             units=range(chosen.images),
             read=partial(draw, chosen),
+            in_random_order=True,
             classes=SCENES.classes,
             built_from={"kind": "scenes", "split": self.split, "seed": str(chosen.seed)},
         )

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import multiprocessing
@@ -97,6 +98,57 @@ def test_a_shard_that_is_too_large_goes_on_in_another(tmp_path):
     assert manifest.samples == 10
     assert "shard-000000-001.tar" in {s.name for s in manifest.shards}
     assert open_set(str(tmp_path), ShardCache()).samples == 10
+
+
+def unlabelled(**changes) -> Source:
+    return Source(units=range(40), read=_plain, built_from={"kind": "test"}, **changes)
+
+
+def _plain(number: int):
+    yield Sample(f"k{number:03d}", photo(number))
+
+
+def keys_of(folder: Path) -> list[str]:
+    return [key for path in sorted(folder.glob("*.tar")) for key in scan(path).keys]
+
+
+def test_units_are_shuffled_by_a_seed_that_the_set_tells_of(tmp_path):
+    sorted_keys = [f"k{n:03d}" for n in range(40)]
+    limits = {seed: Limits(images_per_shard=8, workers=0, seed=seed) for seed in (0, 1)}
+    for seed in limits:
+        manifest = build(unlabelled(), str(tmp_path / str(seed)), limits[seed])
+        assert manifest.built_from["order"] == f"shuffled by seed {seed}"
+    build(unlabelled(), str(tmp_path / "again"), limits[0])
+    assert content(tmp_path / "again") == content(tmp_path / "0")
+    found = [keys_of(tmp_path / str(seed)) for seed in (0, 1)]
+    assert found[0] != found[1]
+    assert sorted(found[0]) == sorted(found[1]) == sorted_keys
+    # Each of the five shards holds photos of all over the album.
+    assert all(
+        len({key[:3] for key in found[0][i : i + 8]}) >= 3
+        and found[0][i : i + 8] != sorted_keys[i : i + 8]
+        for i in range(0, 40, 8)
+    )
+    with pytest.raises(InputError, match=r"with other limits, order or seed"):
+        build(unlabelled(), str(tmp_path / "0"), limits[1])
+
+
+def test_what_is_labelled_or_drawn_at_random_or_asked_for_by_path_keeps_its_order(tmp_path):
+    plain = Limits(images_per_shard=8, workers=0)
+    by_path = dataclasses.replace(plain, order="path")
+    for name, source, limits in (
+        ("path", unlabelled(), by_path),
+        ("drawn", unlabelled(in_random_order=True), plain),
+        ("labelled", unlabelled(classes=("a",)), plain),
+    ):
+        assert "order" not in build(source, str(tmp_path / name), limits).built_from
+        assert keys_of(tmp_path / name) == [f"k{n:03d}" for n in range(40)]
+    build(
+        unlabelled(classes=("a",)),
+        str(tmp_path / "s"),
+        dataclasses.replace(plain, order="shuffled"),
+    )
+    assert keys_of(tmp_path / "s") != keys_of(tmp_path / "path")
 
 
 def _begin(folder: str) -> None:

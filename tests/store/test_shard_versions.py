@@ -29,7 +29,7 @@ def written(folder: Path, first: int = 0) -> Path:
     """A set whose keys are always the same, and whose pictures are not."""
     units = range(SHARDS * EACH)
     source = Source(units=units, read=partial(_read, first=first), built_from={"first": str(first)})
-    build(source, str(folder), Limits(images_per_shard=EACH, workers=0))
+    build(source, str(folder), Limits(images_per_shard=EACH, workers=0, order="path"))
     return folder
 
 

@@ -27,7 +27,7 @@ def read(number: int, *, bad: frozenset[int] = frozenset()):
 
 def write(folder: Path, count: int = 41, per_shard: int = 6) -> str:
     source = Source(units=range(count), read=read, built_from={"count": str(count)})
-    build(source, str(folder), Limits(images_per_shard=per_shard, workers=0))
+    build(source, str(folder), Limits(images_per_shard=per_shard, workers=0, order="path"))
     return str(folder)
 
 

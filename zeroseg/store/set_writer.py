@@ -53,8 +53,8 @@ def begin_set(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest 
         found = fingerprint
     if found != fingerprint:
         raise InputError(
-            f"{folder} holds a set that was built from something else or with other limits: "
-            "remove it, or choose another folder"
+            f"{folder} holds a set that was built from something else or with other limits, order or "
+            "seed: remove it, or choose another folder"
         )
     if finished is None and claim:
         text = json.dumps(to_json(BuildPlan(fingerprint)))
