@@ -46,7 +46,6 @@ from zeroseg.models.vit import ViT
 from zeroseg.training.objectives import ZeroSegPaper
 from zeroseg.training.optimization import Cosine
 
-MULTIPLE = METHOD.student.trunk.patch_size
 DECODER: dict[str, Any] = {"decoder_depth": 2, "decoder_width": 64, "decoder_heads": 2}
 """For reconstruction; the quickstart does without."""
 PAPER = dataclasses.replace(

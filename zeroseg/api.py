@@ -15,6 +15,7 @@ from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.tower import CLIPTower, TeacherTower
 from zeroseg.models.trunk import Trainable
 from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.models.vit import ViT
@@ -33,6 +34,7 @@ __all__ = [
     "AdamW",
     "Benchmark",
     "CLIPConfig",
+    "CLIPTower",
     "CachedTeacher",
     "Cosine",
     "Crops",
@@ -49,6 +51,7 @@ __all__ = [
     "RunConfig",
     "Scores",
     "Task",
+    "TeacherTower",
     "Trainable",
     "TrunkWeights",
     "ViT",

@@ -1,5 +1,6 @@
 """ZeroSeg: a student with segment tokens, distilled from a frozen CLIP's views of unlabelled images."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,6 +12,8 @@ from zeroseg.data.transforms import EmbeddedCrops, Transform, UnlabelledCrops
 from zeroseg.errors import InputError
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.methods.method import MethodConfig, Training
+from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.tower import CLIPTower, TeacherTower, Tower
 from zeroseg.models.trunk import Trainable, Trunk
 from zeroseg.models.trunk_weights import TrunkWeights, load_trunk
 from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig
@@ -31,7 +34,7 @@ class Distillation(MethodConfig):
     view_size: int = 0
     """Ours: side of the crop that the teacher's views are cut from; more pixels make sharper views
     of large photos. 0 takes the crop that the student sees."""
-    start: TrunkWeights | None = None
+    start: TrunkWeights | TeacherTower | None = None
     """Weights the trunk starts from. None: from scratch."""
     trainable: Trainable = field(default_factory=Trainable)
     """Which parts of the trunk learn, and how fast."""
@@ -83,8 +86,7 @@ class Distillation(MethodConfig):
             )
         if isinstance(self.losses, ZeroSegPaper):
             self.losses.check(teacher.views)
-        if self.start is not None:
-            load_trunk(model.trunk, self.start)
+        self.start_trunk(model.trunk, teacher.clip)
         for name, parameter in model.trunk.named_parameters():
             parameter.requires_grad_(self.trainable.learns(model.trunk, name))
         return Training(
@@ -93,6 +95,26 @@ class Distillation(MethodConfig):
             teacher.clip,
             partial(self.rate_scale, model.trunk),
         )
+
+    def start_trunk(self, trunk: Trunk, teacher: CLIPConfig) -> None:
+        """Give a trunk the weights that it starts from. Raises InputError when they do not fit."""
+        if isinstance(self.start, TrunkWeights):
+            load_trunk(trunk, self.start)
+        elif isinstance(self.start, TeacherTower):
+            if not isinstance(trunk, Tower) or not isinstance(self.student.trunk, CLIPTower):
+                raise InputError(
+                    "method.start is TeacherTower: set method.student.trunk to "
+                    f"CLIPTower(clip={teacher})"
+                )
+            named = self.student.trunk.clip
+            if (named.architecture, named.weights) != (teacher.architecture, teacher.weights):
+                raise InputError(
+                    f"method.student.trunk is the tower of {named}, the teacher is {teacher}: to start "
+                    "from the teacher's tower they must be the same"
+                )
+            # open_clip draws the weights that it is about to replace.
+            with torch.random.fork_rng(devices=[]):
+                trunk.start_from(CLIP(dataclasses.replace(teacher, precision="fp32")))
 
     def segmenter(self, model: nn.Module, readout: str = "") -> Student:
         """The student by a readout."""

@@ -1,17 +1,14 @@
 """The teacher: a frozen CLIP from open_clip, its text embeddings and its dense patch features.
 
-With `dense.py`, and `prompts.py` for its templates, all that knows open_clip. The towers are frozen, in eval mode and outside
+With `clip_loading.py`, `dense.py`, and `prompts.py` for its templates, all that knows open_clip. The towers are frozen, in eval mode and outside
 autocast, which would make a frozen open_clip tower many times slower on a CPU; on devices where
 bfloat16 pays, the weights themselves are bfloat16.
 """
 
 import hashlib
-import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import open_clip
 import torch
@@ -20,14 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zeroseg.errors import InputError
+from zeroseg.models.clip_loading import EMBEDDED, FOLDERS, model_name, trained_model
 from zeroseg.models.dense import Dense, dense_features, patch_size
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.prompts import prompts
-
-EMBEDDED = {"zeroseg-scenes": Path(__file__).parent / "scenes_teacher"}
-"""Teachers that come with the package."""
-FOLDERS = ("local-dir:", "hf-hub:")
-"""How names of models begin that bring their architecture and weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +78,8 @@ class CLIP(nn.Module):
     def __init__(self, config: CLIPConfig, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.config = config
-        self.name = _name(config)
-        model = _load(self.name, config.weights)
+        self.name = model_name(config.architecture, config.register)
+        model = trained_model(self.name, config.weights)
         preprocessing = open_clip.get_model_preprocess_cfg(model)
         device = torch.device(device)
         bf16 = (
@@ -159,22 +152,6 @@ class CLIP(nn.Module):
         return F.normalize(features.float(), dim=1)
 
 
-def _name(config: CLIPConfig) -> str:
-    """What open_clip calls it, once it knows a custom architecture."""
-    if config.register:
-        _register(Path(config.register).resolve())
-    embedded = EMBEDDED.get(config.architecture)
-    return f"local-dir:{embedded}" if embedded else config.architecture
-
-
-@cache
-def _register(path: Path) -> None:
-    """Run a file that makes architectures known, once a process."""
-    if not path.is_file():
-        raise InputError(f"the file {path} of a CLIP's `register` does not exist")
-    runpy.run_path(str(path))
-
-
 def _digest(tower: nn.Module) -> str:
     """SHA-256 of every tensor of a tower as it was loaded, with its name and shape."""
     digest = hashlib.sha256()
@@ -182,35 +159,3 @@ def _digest(tower: nn.Module) -> str:
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _load(name: str, weights: str) -> Any:
-    """Build an open_clip model with its weights; never with random ones."""
-    is_folder = name.startswith(FOLDERS)
-    known = is_folder or open_clip.get_model_config(name.replace("/", "-")) is not None
-    if not known:
-        raise InputError(
-            f"teacher architecture {name!r} is unknown to open_clip: "
-            "see open_clip.list_models(), or name its file in `register`"
-        )
-    if not is_folder and not weights:
-        raise InputError(
-            f"teacher {name!r} has no weights: name a tag or a path, ARCHITECTURE:WEIGHTS"
-        )
-    if is_folder and weights:
-        raise InputError(f"teacher {name!r} brings its weights: leave {weights!r} out")
-    # open_clip builds the architecture as named and only warns when a tag wants another activation.
-    tag = None if is_folder else open_clip.get_pretrained_cfg(name.replace("/", "-"), weights)
-    try:
-        return open_clip.create_model(
-            name,
-            pretrained=None if is_folder else weights,
-            require_pretrained=True,
-            weights_only=True,
-            force_quick_gelu=bool((tag or {}).get("quick_gelu")),
-        )
-    except Exception as error:  # open_clip raises RuntimeError, ValueError, OSError, hub errors
-        reason = " ".join(str(error).split())[:400]
-        raise InputError(
-            f"teacher {name!r} cannot take the weights {weights!r}: {reason}"
-        ) from error

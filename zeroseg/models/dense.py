@@ -117,40 +117,69 @@ def dense_features(
         raise InputError(
             f"dense features {method!r} need a plain vision transformer; {_kind(tower)} has 'maskclip'"
         )
-    return _convolutional_map(tower, pixels)
+    return place_embeddings(tower, feature_map(tower, pixels))
 
 
 def _transformer_map(
     tower: Any, pixels: Tensor, method: Dense
 ) -> Float[Tensor, "batch embed rows columns"]:
-    *blocks, last = tower.transformer.resblocks
+    *blocks, _ = tower.transformer.resblocks
+    check_transformer(tower)
+    tokens, grid = patch_tokens(tower, pixels)
+    for block in blocks:
+        tokens = block(tokens)
+    embeddings = last_block_embeddings(tower, tokens, method, grid)[:, 1:]
+    return rearrange(embeddings, "b (h w) e -> b e h w", h=grid[0])
+
+
+def check_transformer(tower: Any) -> None:
+    """Raises InputError for an open_clip vision transformer whose last block is not CLIP's."""
+    last = tower.transformer.resblocks[-1]
     if tower.attn_pool is not None or getattr(last.attn, "logit_scale", None) is not None:
         raise InputError(
             "no dense features are known for a vision transformer with attentional pooling or cosine "
             "attention"
         )
+
+
+def patch_tokens(
+    tower: Any, pixels: Float[Tensor, "batch 3 height width"]
+) -> tuple[Float[Tensor, "batch token width"], tuple[int, int]]:
+    """What enters the blocks of a vision transformer, the class token first, and the patches' grid."""
     patches = tower.conv1(pixels)
-    grid = tuple(patches.shape[2:])
+    grid = (patches.shape[2], patches.shape[3])
     first = tower.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
     tokens = torch.cat([first, patches.flatten(2).mT], dim=1)
-    tokens = tower.ln_pre(tokens + _positions(tower, grid).to(tokens.dtype))
-    for block in blocks:
-        tokens = block(tokens)
-    tokens = _last_block(last, tokens, method, grid)
-    embeddings = tower.ln_post(tokens)[:, 1:] @ tower.proj
-    return rearrange(embeddings, "b (h w) e -> b e h w", h=grid[0])
+    return tower.ln_pre(tokens + positions(tower, grid).to(tokens.dtype)), grid
 
 
-def _positions(tower: Any, grid: tuple[int, int]) -> Float[Tensor, "token width"]:
-    """Position embeddings of a grid: bicubic, antialiased, as open_clip and timm load weights.
+def last_block_embeddings(
+    tower: Any,
+    tokens: Float[Tensor, "batch token width"],
+    method: Dense,
+    grid: tuple[int, int],
+) -> Float[Tensor, "batch token embed"]:
+    """Embeddings of every token that enters the last block of a vision transformer."""
+    last = tower.transformer.resblocks[-1]
+    return tower.ln_post(_last_block(last, tokens, method, grid)) @ tower.proj
+
+
+def positions(tower: Any, grid: tuple[int, int]) -> Float[Tensor, "token width"]:
+    """Position embeddings of a vision transformer for a grid of any size, that of the class token first."""
+    return resampled_positions(tower.positional_embedding, tower.grid_size, grid)
+
+
+def resampled_positions(
+    table: Float[Tensor, "token width"], native: tuple[int, int], grid: tuple[int, int]
+) -> Float[Tensor, "other_token width"]:
+    """Position embeddings of another grid: bicubic, antialiased, as open_clip and timm load weights.
 
     The authors' codes interpolate without antialiasing, by a factor that is slightly off (DINO's).
     """
-    table = tower.positional_embedding
-    if grid == tower.grid_size:
+    if grid == tuple(native):
         return table
-    native = rearrange(table[1:].float(), "(h w) d -> 1 d h w", h=tower.grid_size[0])
-    resized = F.interpolate(native, grid, mode="bicubic", antialias=True)
+    patches = rearrange(table[1:].float(), "(h w) d -> 1 d h w", h=native[0])
+    resized = F.interpolate(patches, grid, mode="bicubic", antialias=True)
     return torch.cat([table[:1], rearrange(resized, "1 d h w -> (h w) d").to(table.dtype)])
 
 
@@ -176,20 +205,31 @@ def _last_block(
     return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
 
 
-def _convolutional_map(tower: Any, pixels: Tensor) -> Float[Tensor, "batch embed rows columns"]:
+def feature_map(
+    tower: Any, pixels: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, "batch feature rows columns"]:
+    """The last map of a convolutional tower."""
     if isinstance(tower, ModifiedResNet):
         stages = tower.forward_intermediates(pixels, indices=1, intermediates_only=True)
-        places = stages["image_intermediates"][0].permute(0, 2, 3, 1)
-        return tower.attnpool.c_proj(tower.attnpool.v_proj(places)).permute(0, 3, 1, 2)
-    trunk = tower.trunk
-    features = trunk.forward_features(pixels)
-    if features.ndim != 4 or getattr(trunk, "output_fmt", "NCHW") != "NCHW":
+        return stages["image_intermediates"][0]
+    features = tower.trunk.forward_features(pixels)
+    if features.ndim != 4 or getattr(tower.trunk, "output_fmt", "NCHW") != "NCHW":
         raise InputError(
             f"dense features of timm's towers need a convolutional one, not {_kind(tower)}"
         )
+    return features
+
+
+def place_embeddings(
+    tower: Any, features: Float[Tensor, "batch feature rows columns"]
+) -> Float[Tensor, "batch embed rows columns"]:
+    """A convolutional tower's head at every place of its last map alone."""
+    if isinstance(tower, ModifiedResNet):
+        places = features.permute(0, 2, 3, 1)
+        return tower.attnpool.c_proj(tower.attnpool.v_proj(places)).permute(0, 3, 1, 2)
     batch, _, rows, _ = features.shape
     places = rearrange(features, "b c h w -> (b h w) c 1 1")
-    embeddings = tower.head(trunk.forward_head(places))
+    embeddings = tower.head(tower.trunk.forward_head(places))
     return rearrange(embeddings, "(b h w) e -> b e h w", b=batch, h=rows)
 
 

@@ -24,7 +24,7 @@ class TrunkOutput(NamedTuple):
 
     tokens: Float[Tensor, "batch visible feature"]
     embeddings: Float[Tensor, "batch visible embed"] | None = None
-    """In the teacher's space, of any length: of a trunk that is a CLIP's image tower."""
+    """Unit vectors in the teacher's space, of a trunk that is a CLIP's image tower."""
 
 
 class Trunk(nn.Module):

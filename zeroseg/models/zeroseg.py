@@ -16,6 +16,7 @@ from zeroseg.models.context import with_context
 from zeroseg.models.decoder import Decoder
 from zeroseg.models.grouping import Assignment, SegmentationHead
 from zeroseg.models.readouts import Readout, StudentOutput, cosines
+from zeroseg.models.tower import CLIPTower, TransformerTower
 from zeroseg.models.trunk import Trunk
 from zeroseg.models.vit import Blocks, ViT, random_patches, sin_cos_positions
 
@@ -26,7 +27,7 @@ class ZeroSegConfig:
 
     image_size: int = 224
     """Side of training images; at test any multiple of the patch size is welcome."""
-    trunk: ViT = field(default_factory=ViT)
+    trunk: ViT | CLIPTower = field(default_factory=ViT)
     head_width: int | None = None
     """Not stated in the paper: width of the tokens that are grouped; None is the trunk's."""
     head_heads: int | None = None
@@ -107,7 +108,7 @@ class ZeroSeg(nn.Module):
         Outputs and gradients stay the same, memory falls, a step costs about one more forward pass.
         """
         for module in self.modules():
-            if isinstance(module, Blocks):
+            if isinstance(module, Blocks | TransformerTower):
                 module.recompute = True
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:

@@ -111,6 +111,10 @@ class SGD:
         )
 
 
+TABLES = ("pos_embed", "positional_embedding", "registers")
+"""Last names of parameters that look like matrices and are rows of vectors, as are those of tokens."""
+
+
 def parameter_groups(
     model: nn.Module, weight_decay: float, rate_scale: Callable[[str], float]
 ) -> list[dict[str, Any]]:
@@ -124,7 +128,8 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        is_table = "token" in name.rsplit(".", 1)[-1] or name.endswith("pos_embed")
+        last = name.rsplit(".", 1)[-1]
+        is_table = "token" in last or last in TABLES
         decays = parameter.ndim >= 2 and not is_table
         groups.setdefault((decays, rate_scale(name)), []).append(parameter)
     return [
