@@ -182,7 +182,7 @@ def ablate(config: AblateConfig) -> str:
     embeddings = write_embeddings(shards, TEACHER)
     clip = CLIP(TEACHER.clip, accelerator.device)
     images = scenes_images(shards, "val", DEFAULT.data.cache)
-    validation = list(images.batches(MULTIPLE, batch_size=BATCH_SIZE))
+    validation = list(images.batches(METHOD.model().trunk.patch_size, batch_size=BATCH_SIZE))
     task = images.task(clip)
     table = variants(config)
     chosen = [n for n in table if any(fnmatchcase(n, pattern) for pattern in config.only)]

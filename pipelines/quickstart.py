@@ -191,7 +191,7 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     page = report(
         [*folders.values(), config.output / "without-training"], config.output / "report.html"
     )
-    multiple = METHOD.student.trunk.patch_size
+    multiple = others["untrained student, segments"].multiple
     test = list(table.everything.images.batches(multiple, batch_size=BATCH_SIZE))
     figures = [grouping(m, test) for m in models.values()]
     summary = summarised(rows)

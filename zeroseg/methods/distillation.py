@@ -88,7 +88,8 @@ class Distillation(MethodConfig):
             self.losses.check(teacher.views)
         self.start_trunk(model.trunk, teacher.clip)
         for name, parameter in model.trunk.named_parameters():
-            parameter.requires_grad_(self.trainable.learns(model.trunk, name))
+            if not self.trainable.learns(model.trunk, name):
+                parameter.requires_grad_(False)
         return Training(
             DistillationObjective(teacher, self.losses, model.trunk.patch_size),
             self._transform(teacher, cache),

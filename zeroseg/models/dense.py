@@ -144,7 +144,7 @@ def check_transformer(tower: Any) -> None:
 
 def patch_tokens(
     tower: Any, pixels: Float[Tensor, "batch 3 height width"]
-) -> tuple[Float[Tensor, "batch token width"], tuple[int, int]]:
+) -> tuple[Float[Tensor, "batch token feature"], tuple[int, int]]:
     """What enters the blocks of a vision transformer, the class token first, and the patches' grid."""
     patches = tower.conv1(pixels)
     grid = (patches.shape[2], patches.shape[3])
