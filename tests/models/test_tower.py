@@ -85,13 +85,13 @@ def test_a_student_at_its_start_reads_as_its_teachers_maskclip_does(clips, kind)
 
 def test_what_is_hidden_is_not_seen(clips):
     model = started(clips["transformer"], 40, mask_ratio=0.6)
-    images = torch.rand(2, 3, 40, 40)
+    images, others = torch.rand(2, 2, 3, 40, 40)
     torch.manual_seed(0)
     before = model(images)
     hidden = torch.ones(2, 25, dtype=torch.bool).scatter(1, before.visible, False)
     mask = F.interpolate(hidden.view(2, 1, 5, 5).float(), scale_factor=8).bool()
     torch.manual_seed(0)
-    after = model(torch.where(mask, torch.rand(2, 3, 40, 40), images))
+    after = model(torch.where(mask, others, images))
     assert before.visible.shape == (2, 10)
     torch.testing.assert_close(before.patches, after.patches)
 
@@ -182,7 +182,7 @@ def test_a_tower_needs_no_weights_to_be_built(clips, tmp_path):
 )
 def test_a_student_that_cannot_be_the_teachers_tower_is_refused(clips, change, said):
     with pytest.raises(InputError, match=said):
-        started(clips["transformer"], 40, **change)
+        started(clips["transformer"], **{"image_size": 40, **change})
 
 
 def test_another_clips_tower_is_no_start(clips):
