@@ -213,3 +213,28 @@ def test_every_parameter_has_an_axis_to_be_divided_by():
     parameters = dict(student(cosine_assignment=True).named_parameters())
     assert parameters["head.grouping_1.scale"].tolist() == [10.0]
     assert [name for name, parameter in parameters.items() if parameter.ndim == 0] == []
+
+
+@pytest.mark.parametrize("readout", ["segments", "patches", "combined"])
+def test_zoom_reads_the_picture_enlarged_and_answers_for_the_same_places(readout):
+    usual, zoomed = student(), student(zoom=1.5)
+    images = pictures(2, 32, 48)
+    enlarged = F.interpolate(images, (48, 72), mode="bicubic", antialias=True).clamp(0, 1)
+    output = zoomed.eval().segment(images)
+    assert output.grid == (6, 9)
+    torch.testing.assert_close(output.patches, usual.eval().segment(enlarged).patches)
+    answers = zoomed.predict(images, classes(), readout)
+    assert answers.shape[2:] == ((32, 48) if readout == "segments" else (6, 9))
+
+
+def test_zoom_changes_nothing_of_training():
+    torch.manual_seed(3)
+    expected = student()(pictures())
+    torch.manual_seed(3)
+    zoomed = student(zoom=2.0)(pictures())
+    assert torch.equal(expected.segments, zoomed.segments)
+
+
+def test_a_zoom_of_nothing_is_refused():
+    with pytest.raises(InputError, match=r"student\.zoom is 0\.0"):
+        student(zoom=0.0)

@@ -39,7 +39,7 @@ def some_output(*, patches=True, grad=False):
     segments, logits, whole, own = (leaf.requires_grad_(grad) for leaf in leaves)
     visible = torch.arange(10).expand(2, -1)
     kept = own if patches else None
-    return StudentOutput(segments, logits.softmax(dim=1), whole, kept, visible, None), own
+    return StudentOutput(segments, logits.softmax(dim=1), whole, kept, visible, None, (4, 4)), own
 
 
 def replaced(views, index, value):
@@ -49,7 +49,8 @@ def replaced(views, index, value):
 
 
 def part(output, views, images):
-    output = StudentOutput(*(value[images] for value in output))
+    *tensors, grid = output
+    output = StudentOutput(*(value[images] for value in tensors), grid)
     return output, Views(views.embeddings[images], views.set, views.overlap)
 
 
@@ -71,6 +72,7 @@ def test_the_losses_of_a_batch_are_the_mean_of_those_of_its_halves(terms, seed, 
         patches=randn(count, visible, 6, seed=seed + 4),
         visible=random_patches(count, 16, 1 - visible / 16, torch.device("cpu")),
         reconstruction=randn(count, 16, 12, seed=seed + 5),
+        grid=(4, 4),
     )
     target = randn(count, 16, 12, seed=seed + 6)
     together = terms_and_reconstruction(terms, output, views, target)

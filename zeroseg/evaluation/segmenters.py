@@ -56,8 +56,8 @@ class Student:
         self, images: Float[Tensor, "batch 3 height width"], size: tuple[int, int]
     ) -> Int[Tensor, "batch label_height label_width"]:
         """The segment that owns each pixel most, of maps of `size`."""
-        rows = images.shape[2] // self.multiple
-        maps = self.model.segment(images).assignment.unflatten(2, (rows, -1))
+        output = self.model.segment(images)
+        maps = output.assignment.unflatten(2, output.grid)
         return F.interpolate(maps, size, mode="bilinear").argmax(dim=1)
 
 

@@ -22,6 +22,8 @@ class StudentOutput(NamedTuple):
     visible: Int[Tensor, "batch visible"]
     """Which patches entered."""
     reconstruction: Float[Tensor, "batch patch pixel"] | None
+    grid: tuple[int, int]
+    """Rows and columns of all patches, hidden ones too."""
 
 
 def cosines(
@@ -30,16 +32,15 @@ def cosines(
     readout: Readout,
     *,
     size: tuple[int, int],
-    rows: int,
     patch_share: float,
 ) -> Float[Tensor, "batch class rows columns"]:
     """Cosines with classes: at every pixel of an image of `size` for `segments`, else at every patch.
 
     `segments`: every pixel belongs to the segment that owns it most and takes that segment's
     cosines. `patches`: every patch speaks for itself. `combined`: those of patches at `patch_share`, the rest
-    what their segments say. `rows` of patches, all of which are visible.
+    what their segments say. All patches are visible.
     """
-    segments = _cosine(output.segments, class_embeddings)
+    segments, (rows, _) = _cosine(output.segments, class_embeddings), output.grid
     if readout == "segments":
         maps = rearrange(output.assignment, "b m (h w) -> b m h w", h=rows)
         owner = F.interpolate(maps, size, mode="bilinear").argmax(dim=1)

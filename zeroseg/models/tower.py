@@ -244,4 +244,4 @@ def _output(layers: tuple[Tensor, ...], embeddings: Tensor) -> TrunkOutput:
     normed = [F.layer_norm(tokens, tokens.shape[-1:]) for tokens in layers]
     unit = F.normalize(embeddings, dim=-1)
     scaled = EMBEDDING_SCALE * unit.to(normed[0].dtype)
-    return TrunkOutput(torch.cat([*normed, scaled], dim=-1), unit)
+    return TrunkOutput(torch.cat([*normed, scaled], dim=-1), embeddings)

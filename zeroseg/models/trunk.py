@@ -24,7 +24,8 @@ class TrunkOutput(NamedTuple):
 
     tokens: Float[Tensor, "batch visible feature"]
     embeddings: Float[Tensor, "batch visible embed"] | None = None
-    """Unit vectors in the teacher's space, of a trunk that is a CLIP's image tower."""
+    """In the teacher's space, of a trunk that is a CLIP's image tower. Of any length: where patches are
+    averaged, a longer one counts for more, which a student learns to use."""
 
 
 class Trunk(nn.Module):

@@ -8,6 +8,7 @@ leaves open is a field of `ZeroSegConfig` and says so.
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -15,10 +16,11 @@ from zeroseg.errors import InputError
 from zeroseg.models.context import with_context
 from zeroseg.models.decoder import Decoder
 from zeroseg.models.grouping import Assignment, SegmentationHead
+from zeroseg.models.neck import Neck
 from zeroseg.models.readouts import Readout, StudentOutput, cosines
 from zeroseg.models.tower import CLIPTower, TransformerTower
 from zeroseg.models.trunk import Trunk
-from zeroseg.models.vit import Blocks, ViT, random_patches, sin_cos_positions
+from zeroseg.models.vit import Blocks, ViT, random_patches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,18 @@ class ZeroSegConfig:
     context: tuple[float, float] = (0.0, 0.0)
     """Ours: shares of the image's own mean, and of that of the quarter around it, that are added to
     each patch embedding (see `context.py`)."""
+    zoom: float = 1.0
+    """Ours: at test the student reads the picture enlarged by so much, hence with more and finer
+    patches. Training is not changed by it."""
     patch_share: float = 0.5
     """Ours: weight of the patches' own scores in the readout `combined`."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mask_ratio < 1 or self.zoom <= 0:
+            raise InputError(
+                f"student.mask_ratio is {self.mask_ratio} and student.zoom is {self.zoom}: the first must "
+                "lie in [0, 1), the second be positive"
+            )
 
 
 class ZeroSeg(nn.Module):
@@ -122,7 +134,15 @@ class ZeroSeg(nn.Module):
         return self._run(images, visible, self.config.assignment, self.decoder)
 
     def segment(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
-        """Answer: every patch enters, assignment is soft, nothing is reconstructed."""
+        """Answer: every patch enters, assignment is soft, nothing is reconstructed.
+
+        Patches are those of the picture as `zoom` enlarges it.
+        """
+        self._grid(*images.shape[2:])
+        if self.config.zoom != 1:
+            patch = self.trunk.patch_size
+            sides = [patch * round(side * self.config.zoom / patch) for side in images.shape[2:]]
+            images = F.interpolate(images, sides, mode="bicubic", antialias=True).clamp(0, 1)
         return self._run(images, None, "soft", None)
 
     def _run(
@@ -151,7 +171,7 @@ class ZeroSeg(nn.Module):
             segments = segments + grouped.assignment @ patches / owned
         reconstruction = None if decoder is None else decoder(tokens, visible, rows, columns)
         return StudentOutput(
-            segments, grouped.assignment, global_feature, patches, visible, reconstruction
+            segments, grouped.assignment, global_feature, patches, visible, reconstruction, grid
         )
 
     @torch.no_grad()
@@ -172,7 +192,6 @@ class ZeroSeg(nn.Module):
             class_embeddings,
             readout,
             size=(height, width),
-            rows=self._grid(height, width)[0],
             patch_share=self.config.patch_share,
         )
 
@@ -183,29 +202,6 @@ class ZeroSeg(nn.Module):
                 f"image of {height} x {width} pixels: sides must be multiples of {patch}"
             )
         return height // patch, width // patch
-
-
-class Neck(nn.Module):
-    """A trunk's features as tokens of the head's width, which know where they lie (ours).
-
-    A linear map, plus half a sine-cosine position: what a trunk made for another task knows of places
-    need not be what grouping wants to know.
-    """
-
-    def __init__(self, feature_width: int, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(feature_width, width)
-
-    def forward(
-        self,
-        features: Float[Tensor, "batch visible feature"],
-        visible: Int[Tensor, "batch visible"],
-        grid: tuple[int, int],
-    ) -> Float[Tensor, "batch visible width"]:
-        """Tokens of the head."""
-        tokens = self.linear(features)
-        positions = sin_cos_positions(tokens.shape[-1], *grid).to(tokens)[0]
-        return tokens + 0.5 * positions[visible]
 
 
 def _check(config: ZeroSegConfig, trunk: Trunk) -> None:
