@@ -122,7 +122,7 @@ def write_embeddings(shards: Path, teacher: OnlineTeacher) -> CachedTeacher:
             workers=0,
         )
     )
-    return CachedTeacher(path=folder, clip=teacher.clip, views=teacher.views)
+    return CachedTeacher(path=folder, clip=teacher.clip, views=teacher.views, dense=teacher.dense)
 
 
 def student_config(config: QuickstartConfig, teacher: CachedTeacher, seed: int) -> RunConfig:

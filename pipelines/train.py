@@ -84,7 +84,8 @@ def with_embeddings(config: RunConfig, path: str) -> RunConfig:
     method = config.method
     if not isinstance(method, Distillation):
         raise InputError(f"--embeddings: {type(method).__name__} has no teacher, leave it out")
-    teacher = CachedTeacher(path=path, clip=method.teacher.clip, views=method.teacher.views)
+    of = method.teacher
+    teacher = CachedTeacher(path=path, clip=of.clip, views=of.views, dense=of.dense)
     return dataclasses.replace(config, method=dataclasses.replace(method, teacher=teacher))
 
 

@@ -21,6 +21,7 @@ from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.predictor import Predictor, load
+from zeroseg.training.dense_target import DenseTarget
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.optimization import SGD, AdamW, Cosine, Polynomial
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
@@ -39,6 +40,7 @@ __all__ = [
     "Cosine",
     "Crops",
     "DataConfig",
+    "DenseTarget",
     "Distillation",
     "InputError",
     "MethodConfig",

@@ -54,6 +54,13 @@ def test_the_full_image_alone_cannot_be_distilled_where_it_is_no_view():
         method.training(method.model(), torch.device("cpu"), ShardCache())
 
 
+def test_a_dense_target_is_there_only_for_a_loss_that_asks_for_it():
+    for weight in (0.0, 1.0):
+        method = changed(losses=ViewComposition(dense_weight=weight))
+        training = method.training(method.model(), torch.device("cpu"), ShardCache())
+        assert (training.objective.teacher.dense is not None) == bool(weight)
+
+
 def test_a_student_of_another_space_than_its_teachers_is_refused():
     method = changed(student=dataclasses.replace(QUICKSTART.student, embed_dim=32))
     with pytest.raises(InputError, match=r"64 dimensions: set method\.student\.embed_dim"):

@@ -16,6 +16,7 @@ from zeroseg.models.prompts import BARE, SIMPLE, prompts
 from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.store.shard_cache import ShardCache
+from zeroseg.training.dense_target import DenseTarget, DenseTeacher
 from zeroseg.training.objective import Objective
 from zeroseg.training.objectives import DistillationObjective, ViewComposition, ZeroSegPaper
 from zeroseg.training.teacher import OnlineTeacher, Teacher, ViewEncoder, open_teacher
@@ -209,9 +210,17 @@ def test_the_digest_of_the_weights_tells_one_value_from_another(clip, tmp_path):
 
 PAPER = {"multi_scale", "matching", "reconstruction"}
 OURS = {"composition", "patches", "agreement", "multi_scale", "reconstruction"}
+EVERY_TERM = ViewComposition(dense_weight=1.0, relations_weight=1.0)
 
 
-@pytest.mark.parametrize(("terms", "names"), [(ZeroSegPaper(), PAPER), (ViewComposition(), OURS)])
+@pytest.mark.parametrize(
+    ("terms", "names"),
+    [
+        (ZeroSegPaper(), PAPER),
+        (ViewComposition(), OURS),
+        (EVERY_TERM, OURS | {"dense", "relations"}),
+    ],
+)
 def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, terms, names):
     torch.manual_seed(0)
     sizes = {"trunk": ViT(width=16, depth=1, num_heads=2), "image_size": 48, "embed_dim": 64}
@@ -219,7 +228,8 @@ def test_distillation_trains_the_student_and_keeps_the_teacher_out_of_it(clip, t
     student = ZeroSeg(ZeroSegConfig(**sizes, **decoder, patch_embeddings=True))
     keys = set(student.state_dict())
     encode = ViewEncoder(clip, VIEWS)
-    teacher = Teacher(clip.config, VIEWS, 64, lambda batch: encode(batch.pixels))
+    dense = DenseTeacher(clip, DenseTarget(), VIEWS) if terms == EVERY_TERM else None
+    teacher = Teacher(clip.config, VIEWS, 64, lambda batch: encode(batch.pixels), dense=dense)
     objective = DistillationObjective(teacher, terms, 16)
     assert isinstance(objective, Objective)
     losses, figures = objective(student, batch_of(("a", "b", "c"), pictures()), 0)

@@ -233,3 +233,52 @@ def test_pooled_loss_of_opposite_vectors_is_two_in_cosine():
         view_overlap(ViewSet(grids=(2,)), (32, 32), 8).double(), torch.arange(16)[None]
     )
     assert math.isclose(losses.pooled_loss(patches, shares, views, "cosine").item(), 2.0)
+
+
+def test_the_dense_loss_is_of_each_visible_patch_and_its_own_target():
+    targets = F.normalize(randn(1, 3, 4), dim=-1)
+    ninety = targets[:, 1] - (targets[:, 1] * targets[:, 0]).sum(-1, keepdim=True) * targets[:, 0]
+    patches = torch.stack([3 * targets[:, 2], ninety, -targets[:, 1]], dim=1)
+    loss = losses.dense_loss(patches, targets, torch.tensor([[2, 0, 1]]))
+    assert loss.item() == pytest.approx((0 + 1 + 2) / 3)
+    elsewhere = targets.clone()
+    elsewhere[:, 0] = randn(1, 4, seed=5)
+    some = torch.tensor([[2, 1]])
+    kept = losses.dense_loss(patches[:, :2], targets, some)
+    torch.testing.assert_close(losses.dense_loss(patches[:, :2], elsewhere, some), kept)
+
+
+def test_relations_of_two_views_that_patches_find_alike_and_the_teacher_does_not():
+    views = torch.eye(2, dtype=torch.float64)[None]
+    patches = torch.ones(1, 2, 2, dtype=torch.float64)
+    # Both cosines between the two are off by one, those of each with itself by nothing.
+    assert losses.relations_loss(patches, views, views).item() == pytest.approx(2 / 4)
+
+
+@given(seed=seeds)
+@settings(max_examples=15)
+def test_relations_hold_wherever_the_students_space_is_turned_to(seed):
+    overlap, visible = (
+        view_overlap(ViewSet(grids=(1, 2)), (32, 32), 8).double(),
+        some_visible(2, 16, 9),
+    )
+    shares = losses.visible_shares(overlap, visible)
+    patches, views = randn(2, 9, 5, seed=seed), randn(2, 5, 5, seed=seed + 1)
+    turn = torch.linalg.qr(randn(5, 5, seed=seed + 2))[0]
+    loss = losses.relations_loss(patches, shares, views)
+    torch.testing.assert_close(losses.relations_loss(7 * patches @ turn, shares, views), loss)
+    told = losses.relations_loss(patches, shares, shares @ patches @ turn)
+    seen = shares.sum(dim=-1) > 0
+    assert not seen.all() or told.item() == pytest.approx(0)
+
+
+def test_relations_ignore_views_without_a_visible_patch():
+    overlap = view_overlap(ViewSet(grids=(2,)), (32, 32), 8).double()
+    shares = losses.visible_shares(overlap, torch.tensor([[0, 1, 10]]))
+    patches, views = randn(1, 3, 4), randn(1, 4, 4, seed=1)
+    elsewhere = views.clone()
+    elsewhere[:, 1:3] = randn(1, 2, 4, seed=2)
+    loss = losses.relations_loss(patches, shares, views)
+    torch.testing.assert_close(loss, losses.relations_loss(patches, shares, elsewhere))
+    alone = losses.relations_loss(patches, shares[:, [0, 3]], views[:, [0, 3]])
+    torch.testing.assert_close(loss, alone)

@@ -20,6 +20,7 @@ from zeroseg.training.objectives import (
 
 GRIDS = (1, 2)
 NAMES = ("composition", "patches", "agreement", "multi_scale")
+EVERY_TERM = ViewComposition(dense_weight=2.0, relations_weight=3.0)
 
 
 def randn(*shape, seed=0):
@@ -28,10 +29,11 @@ def randn(*shape, seed=0):
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
-def some_views(grids=GRIDS, batch=2, seed=7):
+def some_views(grids=GRIDS, batch=2, seed=7, *, dense=False):
     chosen = ViewSet(grids=grids)
     embeddings = F.normalize(randn(batch, chosen.count, 6, seed=seed), dim=-1)
-    return Views(embeddings, chosen, view_overlap(chosen, (32, 32), 8).double())
+    targets = F.normalize(randn(batch, 16, 6, seed=seed + 1), dim=-1) if dense else None
+    return Views(embeddings, chosen, view_overlap(chosen, (32, 32), 8).double(), targets)
 
 
 def some_output(*, patches=True, grad=False):
@@ -51,7 +53,8 @@ def replaced(views, index, value):
 def part(output, views, images):
     *tensors, grid = output
     output = StudentOutput(*(value[images] for value in tensors), grid)
-    return output, Views(views.embeddings[images], views.set, views.overlap)
+    dense = None if views.dense is None else views.dense[images]
+    return output, Views(views.embeddings[images], views.set, views.overlap, dense)
 
 
 def terms_and_reconstruction(terms, output, views, target):
@@ -59,12 +62,13 @@ def terms_and_reconstruction(terms, output, views, target):
     return terms(output, views, 0) | {"reconstruction": painted}
 
 
-@pytest.mark.parametrize("terms", [ZeroSegPaper(), ViewComposition()])
+@pytest.mark.parametrize("terms", [ZeroSegPaper(), ViewComposition(), EVERY_TERM])
 @given(seed=st.integers(0, 1000), half=st.integers(1, 4), visible=st.integers(1, 16))
 @settings(max_examples=20)
 def test_the_losses_of_a_batch_are_the_mean_of_those_of_its_halves(terms, seed, half, visible):
     torch.manual_seed(seed)
-    count, views = 2 * half, some_views((1, 2, 3, 4), 2 * half, seed)
+    count = 2 * half
+    views = some_views((1, 2, 3, 4), count, seed, dense=terms == EVERY_TERM)
     output = StudentOutput(
         segments=randn(count, 3, 6, seed=seed + 1),
         assignment=randn(count, 3, visible, seed=seed + 2).softmax(dim=1),
@@ -151,6 +155,32 @@ def test_composition_terms_grow_with_their_weights(name):
     one = ViewComposition(**{f"{name}_weight": 1.0})(output, views, 0)[name]
     three = ViewComposition(**{f"{name}_weight": 3.0})(output, views, 0)[name]
     torch.testing.assert_close(three, 3 * one)
+
+
+def test_optional_terms_are_left_out_unless_they_have_a_weight():
+    output, _ = some_output()
+    assert list(ViewComposition()(output, some_views(), 0)) == list(NAMES)
+    every = EVERY_TERM(output, some_views(dense=True), 0)
+    assert list(every) == [*NAMES, "dense", "relations"]
+    plain = ViewComposition()(output, some_views(), 0)
+    assert all(every[name] == plain[name] for name in NAMES)
+
+
+def test_optional_terms_grow_with_their_weights():
+    output, _ = some_output()
+    views = some_views(dense=True)
+    one = ViewComposition(dense_weight=1.0, relations_weight=1.0)(output, views, 0)
+    more = EVERY_TERM(output, views, 0)
+    torch.testing.assert_close(more["dense"], 2 * one["dense"])
+    torch.testing.assert_close(more["relations"], 3 * one["relations"])
+
+
+@pytest.mark.parametrize("name", ["dense", "relations"])
+def test_optional_terms_move_patch_embeddings_alone(name):
+    output, patches = some_output(grad=True)
+    EVERY_TERM(output, some_views(dense=True), 0)[name].backward()
+    assert patches.grad.abs().sum() > 0
+    assert output.segments.grad is None
 
 
 def test_agreement_moves_segments_and_assignment_but_not_patch_embeddings():

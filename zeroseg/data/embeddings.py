@@ -167,9 +167,9 @@ def open_embeddings(
             raise InputError(f"{folder} is not finished: run the same `zeroseg embed` again")
     stored = records[0].views
     wanted = stored if views is None else views
-    if absent := [name for name, _ in wanted.parts if name not in dict(stored.parts)]:
+    if absent := stored.lacks(wanted):
         raise InputError(
-            f"{path} has the views {stored}, not {absent[0]}: choose among them, or "
+            f"{path} has the views {stored}, not {absent}: choose among them, or "
             "run `zeroseg embed` again"
         )
     return EmbeddingSet(open_set(path, cache), records[0], wanted, skip)

@@ -137,6 +137,10 @@ class ViewSet:
             for left, right in columns
         ]
 
+    def lacks(self, some: "ViewSet") -> str:
+        """Name of the first part of another set that is not among this one's; empty if all are."""
+        return next((part[0] for part in some.parts if part not in self.parts), "")
+
     def rows_of(self, some: "ViewSet") -> list[int]:
         """Where the views of another set, whose parts are among this one's, are in this one's order."""
         ends = list(itertools.accumulate((count for _, count in self.parts), initial=0))

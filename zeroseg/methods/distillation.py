@@ -78,7 +78,8 @@ class Distillation(MethodConfig):
     def training(self, model: nn.Module, device: torch.device, cache: ShardCache) -> Training:
         """The teacher, loaded or read from what `zeroseg embed` wrote, and the losses against it."""
         assert isinstance(model, ZeroSeg)
-        teacher = open_teacher(self.teacher, cache, device)
+        wants_dense = isinstance(self.losses, ViewComposition) and self.losses.dense_weight != 0
+        teacher = open_teacher(self.teacher, cache, device, dense=wants_dense)
         if teacher.embed_dim != self.student.embed_dim:
             raise InputError(
                 f"the teacher embeds in {teacher.embed_dim} dimensions: "

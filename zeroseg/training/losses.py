@@ -108,6 +108,34 @@ def pooled_loss(
     return ((distances * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)).mean()
 
 
+def dense_loss(
+    patches: Float[Tensor, "batch visible embed"],
+    targets: Float[Tensor, "batch patch embed"],
+    visible: Int[Tensor, "batch visible"],
+) -> Float[Tensor, ""]:
+    """Mean, over visible patches, of one minus the cosine to what the teacher says of each."""
+    told = targets.take_along_dim(visible[..., None], dim=1)
+    return distance(patches, told, "cosine").mean()
+
+
+def relations_loss(
+    patches: Float[Tensor, "batch visible embed"],
+    shares: Float[Tensor, "batch view visible"],
+    views: Float[Tensor, "batch view embed"],
+) -> Float[Tensor, ""]:
+    """Mean squared difference, over pairs of views, of how alike (by cosine) the teacher finds them and
+    the patches inside them are together (ours).
+
+    Views without a visible patch do not count. The mean is over the pairs of each image, then over
+    the batch.
+    """
+    pooled, views = F.normalize(shares @ patches, dim=-1), F.normalize(views, dim=-1)
+    error = (pooled @ pooled.mT - views @ views.mT).square()
+    seen = (shares.sum(dim=-1) > 0).to(error.dtype)
+    pairs = seen[:, :, None] * seen[:, None]
+    return ((error * pairs).sum(dim=(1, 2)) / pairs.sum(dim=(1, 2)).clamp(min=1)).mean()
+
+
 def grouping_figures(
     assignment: Float[Tensor, "batch segment visible"], used_share: float = 0.01
 ) -> Figures:

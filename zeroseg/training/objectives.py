@@ -3,7 +3,8 @@
 `ZeroSegPaper` is the paper's. `ViewComposition` is ours: not the paper's matching, and never to be
 reported as ZeroSeg's. Each is a frozen config whose call turns a student's output and the teacher's
 view embeddings into named losses, weights included. A term of weight zero, or without a view to
-match, is still part of the sum: distributed training wants every parameter in every step.
+match, is still part of the sum: distributed training wants every parameter in every step. The optional
+ones, `dense` and `relations`, reach no parameter that others do not: of weight zero they are left out.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Views:
     set: ViewSet
     overlap: Float[Tensor, "view patch"]
     """Share of each patch inside each view."""
+    dense: Float[Tensor, "batch patch embed"] | None = None
+    """The teacher's dense target, where a loss asks for it."""
 
     @property
     def local(self) -> slice:
@@ -88,6 +91,8 @@ class ViewComposition:
     `agreement`: at each single patch, the mixture of its segments is the patch's own embedding
     (which does not move for it): the finest cell of all, meant to teach the assignment where one
     region ends. `multi_scale` is the paper's.
+    `dense`: each patch embedding is the teacher's dense target of the patch (`teacher.dense`).
+    `relations`: patches of two views are together as alike as their views are.
     """
 
     composition_weight: float = 8.0
@@ -95,7 +100,12 @@ class ViewComposition:
     agreement_weight: float = 8.0
     multi_scale_weight: float = 1.0
     reconstruction_weight: float = 1.0
+    dense_weight: float = 0.0
+    """0 leaves the term out: then no teacher is loaded beside cached embeddings."""
+    relations_weight: float = 0.0
+    """0 leaves the term out."""
     distance: Distance = "cosine"
+    """Of all terms but the last two, which are of cosines."""
 
     def __call__(self, output: StudentOutput, views: Views, step: int) -> Figures:
         """Weighted losses by name."""
@@ -107,12 +117,19 @@ class ViewComposition:
         patches = losses.pooled_loss(output.patches, shares, embeddings, self.distance)
         agreement = losses.distance(told, output.patches.detach(), self.distance).mean()
         multi_scale = losses.multi_scale_loss(output.global_feature, embeddings, self.distance)
-        return {
+        found = {
             "composition": self.composition_weight * composition,
             "patches": self.patches_weight * patches,
             "agreement": self.agreement_weight * agreement,
             "multi_scale": self.multi_scale_weight * multi_scale,
         }
+        if views.dense is not None:
+            dense = losses.dense_loss(output.patches, views.dense, output.visible)
+            found["dense"] = self.dense_weight * dense
+        if self.relations_weight:
+            relations = losses.relations_loss(output.patches, shares, embeddings)
+            found["relations"] = self.relations_weight * relations
+        return found
 
 
 @dataclass(frozen=True)
@@ -130,7 +147,11 @@ class DistillationObjective:
         output: StudentOutput = model(pixels)
         size = (pixels.shape[2], pixels.shape[3])
         overlap = view_overlap(chosen, size, self.patch_size).to(embeddings.device)
-        views = Views(embeddings, chosen, overlap)
+        dense = None
+        if self.teacher.dense is not None:
+            grid = (size[0] // self.patch_size, size[1] // self.patch_size)
+            dense = self.teacher.dense(batch.view_pixels, grid, embeddings, overlap)
+        views = Views(embeddings, chosen, overlap, dense)
         found = self.losses(output, views, step)
         if output.reconstruction is not None:
             target = losses.patchify(pixels, self.patch_size)

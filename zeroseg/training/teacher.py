@@ -5,7 +5,7 @@ A config says `OnlineTeacher`, which computes them in every step, or `CachedTeac
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.records import from_json
 from zeroseg.store.shard_cache import ShardCache
+from zeroseg.training.dense_target import DenseTarget, DenseTeacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class OnlineTeacher:
     clip: CLIPConfig
     views: ViewSet = field(default_factory=ViewSet)
     """What the teacher is shown of an image."""
+    dense: DenseTarget = field(default_factory=DenseTarget)
+    """What the loss `dense` asks for, where its weight is not 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,9 @@ class CachedTeacher:
     """The teacher that they must be of; none takes whichever they are of."""
     views: ViewSet | None = None
     """Which to use, of those that are stored; None takes all."""
+    dense: DenseTarget = field(default_factory=DenseTarget)
+    """What the loss `dense` asks for, where its weight is not 0; it is computed in each step, by the
+    CLIP that the embeddings are of."""
     unusable: Literal["stop", "skip"] = "stop"
     """What happens to an image without a valid embedding: the run stops, or it is skipped and
     counted like one that cannot be decoded."""
@@ -58,6 +64,8 @@ class Teacher:
     """Unit-norm float32 embeddings, views in the order of `ViewSet.boxes`."""
     stored: EmbeddingSet | None = None
     """What the stream has to read for it."""
+    dense: DenseTeacher | None = None
+    """What a loss of single patches asks for."""
 
 
 PASS_PIXELS = {"cpu": 200_000, "cuda": 512 * 224 * 224}
@@ -83,23 +91,42 @@ class ViewEncoder:
 
 
 def open_teacher(
-    config: OnlineTeacher | CachedTeacher, cache: ShardCache, device: torch.device
+    config: OnlineTeacher | CachedTeacher,
+    cache: ShardCache,
+    device: torch.device,
+    *,
+    dense: bool = False,
 ) -> Teacher:
-    """Load the CLIP, or find the embeddings, with which no CLIP is loaded.
+    """Load the CLIP, or find the embeddings, with which no CLIP is loaded unless `dense` targets are
+    asked for.
 
-    Raises InputError when either is not there, or the embeddings are of another teacher or lack views.
+    Raises InputError when either is not there, the embeddings are of another teacher or lack views, or
+    the teacher has no such targets.
     """
     if isinstance(config, OnlineTeacher):
         clip = CLIP(config.clip, device)
         encode = ViewEncoder(clip, config.views)
         return Teacher(
-            config.clip, config.views, clip.embed_dim, lambda batch: encode(batch.view_pixels)
+            config.clip,
+            config.views,
+            clip.embed_dim,
+            lambda batch: encode(batch.view_pixels),
+            dense=DenseTeacher(clip, config.dense, config.views) if dense else None,
         )
     stored = open_embeddings(config.path, cache, config.views, skip=config.unusable == "skip")
     if config.clip is not None:
         _check_teacher(config.clip, stored.record, config.path)
     clip = config.clip or _clip_of(stored.record, config.path)
-    return Teacher(clip, stored.views, stored.record.embed_dim, _stored, stored)
+    teacher = Teacher(clip, stored.views, stored.record.embed_dim, _stored, stored)
+    if not dense:
+        return teacher
+    loaded = CLIP(clip, device)
+    if loaded.weights_sha256 != stored.record.weights_sha256:
+        raise InputError(
+            f"the embeddings of {config.path} are of other weights than {clip} has now, which "
+            "method.losses.dense_weight needs: name the same in teacher.clip"
+        )
+    return replace(teacher, dense=DenseTeacher(loaded, config.dense, stored.views))
 
 
 def _stored(batch: Batch) -> Float[Tensor, "batch view embed"]:
