@@ -149,8 +149,7 @@ class DistillationObjective:
         overlap = view_overlap(chosen, size, self.patch_size).to(embeddings.device)
         dense = None
         if self.teacher.dense is not None:
-            grid = (size[0] // self.patch_size, size[1] // self.patch_size)
-            dense = self.teacher.dense(batch.view_pixels, grid, embeddings, overlap)
+            dense = self.teacher.dense(batch.view_pixels, output.grid, embeddings, overlap)
         views = Views(embeddings, chosen, overlap, dense)
         found = self.losses(output, views, step)
         if output.reconstruction is not None:
