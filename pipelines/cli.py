@@ -15,6 +15,10 @@ COMMANDS = {
     "shards": ("pipelines.shards", "make shards, check them, show them"),
     "embed": ("pipelines.embed", "compute the teacher's embeddings of shards once, for training"),
     "train": ("pipelines.train", "train a student from a config"),
+    "choose": (
+        "pipelines.choose",
+        "choose on validation data what no training finds, and write it into the model",
+    ),
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
     "segment": ("pipelines.segment", "segment your picture with your words"),
     "report": ("pipelines.report.page", "one HTML page of runs: curves, scores, pictures"),

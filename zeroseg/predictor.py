@@ -124,7 +124,7 @@ def load(
     config = description.method
     return Predictor(
         CLIP(description.text, device),
-        lambda readout: config.segmenter(module, readout),
+        lambda readout: config.segmenter(module, readout or description.readout),
         config.image_size,
     )
 

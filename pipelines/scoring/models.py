@@ -78,7 +78,7 @@ def _trained(
     description, module = load(model, methods)
     module.to(device)
     method, folder = description.method, model_folder(model)
-    readout = readout or next(iter(method.readouts), "")
+    readout = readout or description.readout
     variant, run = "" if folder.name == "model" else folder.name, folder.parent
     elsewhere = output is not None and output.resolve() != run.resolve()
     parts = (method.label, variant, readout, f"of {run.resolve().name}" if elsewhere else "")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zeroseg.errors import InputError
 from zeroseg.methods import METHODS, MethodConfig
+from zeroseg.methods.choice import Choice
 from zeroseg.models.clip import CLIPConfig
 from zeroseg.records import read_record, to_json
 from zeroseg.store.storage import write_atomically
@@ -28,6 +29,14 @@ class ModelDescription:
     method: MethodConfig
     text: CLIPConfig
     """Whose class embeddings the model answers to."""
+    choice: Choice | None = None
+    """What was chosen on validation data, if anything."""
+
+    @property
+    def readout(self) -> str:
+        """The one that is taken where nobody asks for another; empty if the method has none."""
+        chosen = self.choice.readout if self.choice else ""
+        return chosen or next(iter(self.method.readouts), "")
 
 
 def save(folder: Path, description: ModelDescription, weights: dict[str, Tensor]) -> None:
