@@ -16,8 +16,8 @@ def test_no_share_leaves_patches_as_they_are():
 
 def test_the_mean_of_the_image_is_added_at_its_share():
     patches = torch.randn(2, 6, 4)
-    unit = F.normalize(patches, dim=-1)
-    expected = unit + 0.5 * F.normalize(unit.mean(1, keepdim=True), dim=-1)
+    mean = F.normalize(F.normalize(patches, dim=-1).mean(1, keepdim=True), dim=-1)
+    expected = patches + 0.5 * mean * patches.norm(dim=-1, keepdim=True)
     found = with_context(patches, everything(2, 3), (2, 3), (0.5, 0.0))
     torch.testing.assert_close(found, expected)
 
@@ -26,7 +26,8 @@ def test_the_mean_of_the_image_is_added_at_its_share():
 def test_each_quarter_has_its_own_mean(rows, columns):
     patches = torch.randn(2, rows * columns, 4)
     unit = F.normalize(patches, dim=-1).view(2, rows, columns, 4)
-    expected = unit.clone()
+    expected = patches.clone().view(2, rows, columns, 4)
+    lengths = expected.norm(dim=-1, keepdim=True)
     middle, centre = rows // 2, columns // 2
     for down in (slice(0, middle), slice(middle, rows)):
         for across in (slice(0, centre), slice(centre, columns)):
@@ -44,7 +45,8 @@ def test_what_is_hidden_is_no_context():
     found = with_context(patches[:, visible[0]], visible, (3, 3), (1.0, 1.0))
     unit = F.normalize(patches[:, visible[0]], dim=-1)
     whole = F.normalize(unit.mean(1, keepdim=True), dim=-1)
-    torch.testing.assert_close(found, 2 * unit + whole)  # alone in its quarter, each
+    length = patches[:, visible[0]].norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(found, length * (2 * unit + whole))  # alone in its quarter, each
 
 
 def test_images_do_not_see_each_other():

@@ -15,21 +15,22 @@ def with_context(
     grid: tuple[int, int],
     shares: tuple[float, float],
 ) -> Float[Tensor, "batch visible embed"]:
-    """Unit patch embeddings, plus a share of the image's unit mean and one of the quarter's.
+    """Patch embeddings, plus a share of the image's mean and one of the quarter's, as long as they.
 
-    `shares` (0, 0) gives the patches back as they are. A middle row or column of an odd grid belongs
-    to the lower or right quarters.
+    Means are of unit patches, and brought to unit length, times the patch's own. `shares` (0, 0) gives
+    the patches back as they are. A middle row or column of an odd grid belongs to the lower or right
+    quarters.
     """
     whole, quarters = shares
     if not whole and not quarters:
         return patches
-    patches = F.normalize(patches, dim=-1)
-    context = whole * F.normalize(patches.mean(dim=1, keepdim=True), dim=-1)
+    unit = F.normalize(patches, dim=-1)
+    context = whole * F.normalize(unit.mean(dim=1, keepdim=True), dim=-1)
     if quarters:
         rows, columns = grid
         row, column = visible // columns, visible % columns
         quarter = 2 * (2 * row + 1 >= rows).long() + (2 * column + 1 >= columns).long()
         members = F.one_hot(quarter, 4).to(patches)
-        means = F.normalize(members.mT @ patches, dim=-1)
+        means = F.normalize(members.mT @ unit, dim=-1)
         context = context + quarters * (members @ means)
-    return patches + context
+    return patches + patches.norm(dim=-1, keepdim=True) * context

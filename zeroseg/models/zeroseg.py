@@ -131,12 +131,13 @@ class ZeroSeg(nn.Module):
             visible = random_patches(
                 len(images), rows * columns, self.config.mask_ratio, images.device
             )
-        return self._run(images, visible, self.config.assignment, self.decoder)
+        return self._in_context(self._run(images, visible, self.config.assignment, self.decoder))
 
     def segment(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
         """Answer: every patch enters, assignment is soft, nothing is reconstructed.
 
-        Patches are those of the picture as `zoom` enlarges it.
+        Patches are those of the picture as `zoom` enlarges it, each without the context that
+        `predict` gives it.
         """
         self._grid(*images.shape[2:])
         if self.config.zoom != 1:
@@ -166,7 +167,7 @@ class ZeroSeg(nn.Module):
         if self.patch_embedding is not None:
             patches = self.patch_embedding(tokens)
         if patches is not None:
-            patches = with_context(patches.float(), visible, grid, self.config.context)
+            patches = patches.float()
             owned = grouped.assignment.sum(dim=-1, keepdim=True).clamp(min=0.5)
             segments = segments + grouped.assignment @ patches / owned
         reconstruction = None if decoder is None else decoder(tokens, visible, rows, columns)
@@ -188,12 +189,19 @@ class ZeroSeg(nn.Module):
         check_readout(self.config, readout)
         height, width = images.shape[2:]
         return cosines(
-            self.segment(images),
+            self._in_context(self.segment(images)),
             class_embeddings,
             readout,
             size=(height, width),
             patch_share=self.config.patch_share,
         )
+
+    def _in_context(self, output: StudentOutput) -> StudentOutput:
+        if output.patches is None:
+            return output
+        shares = self.config.context
+        patches = with_context(output.patches, output.visible, output.grid, shares)
+        return output._replace(patches=patches)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         patch = self.trunk.patch_size
