@@ -33,9 +33,8 @@ def test_each_quarter_has_its_own_mean(rows, columns):
         for across in (slice(0, centre), slice(centre, columns)):
             quarter = unit[:, down, across]
             if quarter.numel():
-                expected[:, down, across] += F.normalize(quarter.mean((1, 2)), dim=-1)[
-                    :, None, None
-                ]
+                mean = F.normalize(quarter.mean((1, 2)), dim=-1)[:, None, None]
+                expected[:, down, across] += mean * lengths[:, down, across]
     found = with_context(patches, everything(rows, columns), (rows, columns), (0.0, 1.0))
     torch.testing.assert_close(found, expected.flatten(1, 2))
 
