@@ -16,6 +16,7 @@ from tyro.constructors import (
 )
 
 from zeroseg.data.views import Windows
+from zeroseg.evaluation.correction import Correction, Kind
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.models.clip import CLIPConfig
 
@@ -128,3 +129,14 @@ def _windows(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Windows] | Non
         is_instance=lambda value: isinstance(value, Windows),
         str_from_instance=lambda value: [str(value)],
     )
+
+
+@RULES.struct_rule
+def _correction(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """A correction by its kind, `--correction solve`, with its other fields below it."""
+    spec = _other_rules(_correction, info) if info.type is Correction else None
+    if spec is None:
+        return None
+    kind: Any = Annotated[Kind, tyro.conf.arg(name="")]
+    fields = [dataclasses.replace(f, type=kind) if f.name == "kind" else f for f in spec.fields]
+    return dataclasses.replace(spec, fields=tuple(fields))

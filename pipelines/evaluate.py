@@ -5,6 +5,8 @@
         --held-out data/coco/val --held-out-benchmark coco-object
     zeroseg evaluate clip:ViT-B-16:openai:sclip --benchmark voc21 --shards data/voc/val \\
         --protocol.name sclip
+    zeroseg evaluate runs/x --readout combined --correction solve --benchmark voc20 \\
+        --shards data/voc/val
     torchrun --nproc-per-node 8 -m pipelines.evaluate runs/x --benchmark ...
 
 Stopped? The same command goes on with the images that are not counted yet.
@@ -20,10 +22,12 @@ import tyro
 
 from pipelines.command_line import UNSET, read
 from pipelines.scoring.evaluation import Evaluation
-from pipelines.scoring.models import evaluated_model
+from pipelines.scoring.models import evaluated_models
 from pipelines.scoring.result_files import print_scores
 from zeroseg.datasets.benchmarks import benchmark_named
 from zeroseg.errors import InputError
+from zeroseg.evaluation.corrected import CorrectedStudent
+from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.labelled import LabelledSet, open_labelled_set
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.results import Result
@@ -45,11 +49,13 @@ class EvaluateConfig:
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     """`--protocol.name` takes one of `zeroseg.PROTOCOLS`; other options change single fields."""
     held_out: str = ""
-    """Labelled shards of other data, for a protocol whose threshold is chosen there."""
+    """Labelled shards of other data, where a threshold or a correction is chosen."""
     held_out_benchmark: str = ""
     """Theirs."""
     readout: str = ""
     """How a trained model is read; empty takes its best by validation."""
+    correction: Correction = field(default_factory=Correction)
+    """Its teacher at test."""
     limit: int | None = None
     """Only the first so many images: for a look."""
     boundary: bool = False
@@ -81,8 +87,14 @@ def run(config: EvaluateConfig, methods: Sequence[type[MethodConfig]] = METHODS)
     held_out = held_out_set(config, images)
     accelerator = make_accelerator("no")
     options = {"register": config.register, "mean": config.mean, "std": config.std}
-    model = evaluated_model(
-        config.model, config.readout, accelerator.device, options, config.output, methods
+    models = evaluated_models(
+        config.model,
+        config.readout,
+        config.correction,
+        accelerator.device,
+        options,
+        config.output,
+        methods,
     )
     evaluation = Evaluation(
         images=images,
@@ -92,38 +104,42 @@ def run(config: EvaluateConfig, methods: Sequence[type[MethodConfig]] = METHODS)
         limit=config.limit,
         boundary=config.boundary,
     )
-    result = evaluation.score(model, config.examples)
+    model, result = evaluation.score_best(models, config.examples)
     if accelerator.is_main_process:
         print_scores(result)
+        if isinstance(model.segmenter, CorrectedStudent) and model.segmenter.cost.images:
+            print(f"an image took: {model.segmenter.cost}")
         print(evaluation.file(model))
     accelerator.end_training()
     return result
 
 
 def held_out_set(config: EvaluateConfig, images: LabelledSet) -> LabelledSet | None:
-    """The data a threshold is chosen on, by the protocol of the images it is for; None where the
-    protocol states it.
+    """The data a threshold or a correction is chosen on, by the protocol of the images it is for; None where
+    both are stated.
 
     Raises InputError when it is asked for and not given, or given and not asked for, or not other data.
     """
-    asked = images.protocol.threshold_from == "held-out"
+    threshold = images.protocol.threshold_from == "held-out"
+    asked = threshold or config.correction.kind == "held-out"
     if asked != bool(config.held_out) or asked != bool(config.held_out_benchmark):
         wanted = "give --held-out and --held-out-benchmark" if asked else "leave --held-out out"
         raise InputError(
             f"protocol {images.protocol.name!r} takes a threshold "
-            f"{'chosen on other data' if asked else 'that it states itself'}: {wanted}"
+            f"{'chosen on other data' if threshold else 'that it states itself'}, and --correction is "
+            f"{config.correction.kind}: {wanted}"
         )
     if not asked:
         return None
     benchmark = benchmark_named(config.held_out_benchmark)
-    if not benchmark.background:
+    if threshold and not benchmark.background:
         raise InputError(
             f"--held-out-benchmark {benchmark.name!r} has no background class: no threshold can "
             "be chosen on it"
         )
     held_out = open_labelled_set(config.held_out, benchmark, images.protocol, config.cache)
     if set(images.shards.urls) & set(held_out.shards.urls):
-        raise InputError("--held-out names shards of --shards: choose a threshold on other data")
+        raise InputError("--held-out names shards of --shards: choose on other data")
     return held_out
 
 

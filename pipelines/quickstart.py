@@ -36,10 +36,13 @@ from shards import scenes
 from shards.build import Limits, build
 from zeroseg.config import RunConfig
 from zeroseg.data.batch import Batch
+from zeroseg.data.views import ViewSet
 from zeroseg.datasets.benchmarks import SCENES
+from zeroseg.evaluation.corrected import CorrectedStudent
+from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.results import ModelIdentity
-from zeroseg.evaluation.segmenters import DenseCLIP, GridCells, Student, clip_segmenter
+from zeroseg.evaluation.segmenters import DenseCLIP, Student, ViewAverage, clip_segmenter
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods.saved import load
 from zeroseg.models.clip import CLIP
@@ -52,6 +55,8 @@ from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 SHOWN = 9
 """Pictures of each student."""
 READOUTS: tuple[Readout, ...] = ("segments", "patches", "combined")
+CORRECTION = Correction(kind="mean")
+"""Of the second part of the table, in which the teacher is there at test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +90,10 @@ def baselines(clip: CLIP, model: ZeroSeg) -> dict[str, Segmenter]:
         "one label for the whole image": clip_segmenter(clip, "whole"),
     }
     for grid in (2, 3, 4):
-        named[f"{grid}x{grid} cells named by their views"] = GridCells(clip, grid)
+        cells = ViewAverage(clip, ViewSet(grids=(grid,)))
+        named[f"{grid}x{grid} cells named by their views"] = cells
+    named["overlapping views, their mean at each pixel"] = clip_segmenter(clip, "views")
+    named["teacher, fused with its whole image and cells"] = clip_segmenter(clip, "fused")
     for method in get_args(Dense):
         named[f"teacher, {method}"] = clip_segmenter(clip, method)
     for grid in (2, 3):
@@ -176,13 +184,23 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
         for seed, model in models.items()
     ]
     jobs += [(n, segmenter, config.output / "without-training") for n, segmenter in others.items()]
+    jobs += [
+        (
+            f"student, {readout}, {CORRECTION}, teacher at test",
+            CorrectedStudent(Student(model, readout), clip, CORRECTION),
+            folders[seed],
+        )
+        for readout in READOUTS
+        for seed, model in models.items()
+    ]
     rows: dict[str, list[dict[str, float]]] = {}
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
         shown = SHOWN if name == "student, patches" else 0
-        kind = "student" if isinstance(segmenter, Student) else "clip"
+        kind = "student" if isinstance(segmenter, Student | CorrectedStudent) else "clip"
+        correction = CORRECTION if isinstance(segmenter, CorrectedStudent) else None
         model = EvaluatedModel(
             name=name,
-            identity=ModelIdentity(kind=kind, method=name),
+            identity=ModelIdentity(kind=kind, method=name, correction=correction),
             clip=clip,
             segmenter=segmenter,
             folder=run,
@@ -207,7 +225,14 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
 
 
 def summarised(rows: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown table: means over seeds, with the range where there are several."""
+    """Two Markdown tables, without and with a teacher at test: means over seeds, with the range where
+    there are several."""
+    with_teacher = {name: runs for name, runs in rows.items() if name.endswith("teacher at test")}
+    alone = {name: runs for name, runs in rows.items() if name not in with_teacher}
+    return f"{_table(alone)}\n\n{_table(with_teacher)}"
+
+
+def _table(rows: dict[str, list[dict[str, float]]]) -> str:
     columns = list(next(iter(rows.values()))[0])
     lines: list[tuple[str, list[float | None]]] = []
     for name, runs in rows.items():

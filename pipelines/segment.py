@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipelines.command_line import UNSET, read
 from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.predictor import load, own_classes, picture_pixels
@@ -37,6 +38,8 @@ class SegmentConfig:
     """Folder for the label map, the overlay and the shares of each class."""
     readout: str = ""
     """How the model is read; empty takes its best by validation."""
+    correction: Correction = field(default_factory=Correction)
+    """Its teacher at test."""
     protocol: ProtocolConfig = field(default_factory=lambda: ProtocolConfig(name="photo"))
     """`--protocol.name` takes one of `zeroseg.PROTOCOLS`; other options change single fields."""
 
@@ -49,7 +52,12 @@ def run(config: SegmentConfig) -> Path:
     pixels = picture_pixels(config.photo)
     model = load(config.model)
     labels = model.segment(
-        pixels, names, background=background, readout=config.readout, protocol=config.protocol
+        pixels,
+        names,
+        background=background,
+        readout=config.readout,
+        correction=config.correction,
+        protocol=config.protocol,
     )
     protocol = model.protocol(words, config.protocol)
     return _write(config, pixels.permute(1, 2, 0).numpy(), labels, words, protocol)

@@ -6,6 +6,7 @@ from zeroseg.data.stream import DataConfig
 from zeroseg.data.views import ViewSet, Windows
 from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.errors import InputError
+from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, ProtocolConfig, protocol_named
 from zeroseg.evaluation.results import Result, read_result
@@ -37,6 +38,7 @@ __all__ = [
     "CLIPConfig",
     "CLIPTower",
     "CachedTeacher",
+    "Correction",
     "Cosine",
     "Crops",
     "DataConfig",

@@ -7,6 +7,7 @@ labels = model.segment("photo.jpg", ["cat", "sofa|couch", "grass"])
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from torch import Tensor
 from zeroseg.data.images import decode_image, resized
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
+from zeroseg.evaluation.correction import Correction, Kind, check_no_correction
 from zeroseg.evaluation.evaluate import class_scores, label_maps
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
-from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
+from zeroseg.evaluation.segmenters import Method, clip_segmenter, clip_spec
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.methods import METHODS, MethodConfig, saved
 from zeroseg.models.clip import CLIP
@@ -40,10 +42,20 @@ class Predictor:
     """A model and the CLIP whose words it understands."""
 
     clip: CLIP
-    segmenter: Callable[[str], Segmenter]
-    """By readout; empty is the model's default, the best one by validation."""
+    reader: Callable[[str, Correction], Segmenter]
+    """Who answers, by readout and correction; see `segmenter`."""
     image_size: int
     """Side that pictures are brought to where no protocol says another, in pixels."""
+
+    def segmenter(self, readout: str = "", correction: Correction | Kind = "none") -> Segmenter:
+        """The model as it answers; an empty readout is its default, the best one by validation.
+
+        With a correction its teacher is asked about every picture, too. Raises InputError for a readout or a
+        correction that it does not have.
+        """
+        if isinstance(correction, str):
+            correction = Correction(kind=correction)
+        return self.reader(readout, correction)
 
     def segment(
         self,
@@ -52,15 +64,19 @@ class Predictor:
         *,
         background: float | None = None,
         readout: str = "",
+        correction: Correction | Kind = "none",
         protocol: ProtocolConfig = PHOTO,
     ) -> Int[Tensor, "height width"]:
         """The class of each pixel: its index among `names`, in each of which `|` is between synonyms.
 
         With a `background` threshold, 0 is what is below it and names count from 1. Raises InputError
-        for a picture that cannot be read, fewer than two names, or a readout the model does not have.
+        for a picture that cannot be read, fewer than two names, or a readout or correction the model does
+        not have.
         """
         task = self.task(names, background, protocol)
-        return label_maps(*self._question(image, readout, task))[0].cpu()
+        return label_maps(*self._question(image, self.segmenter(readout, correction), task))[
+            0
+        ].cpu()
 
     def scores(
         self,
@@ -68,10 +84,12 @@ class Predictor:
         names: Sequence[str],
         *,
         readout: str = "",
+        correction: Correction | Kind = "none",
         protocol: ProtocolConfig = PHOTO,
     ) -> Float[Tensor, "class height width"]:
         """The probability of each of `names` at every pixel. Raises InputError as `segment` does."""
-        return class_scores(*self._question(image, readout, self.task(names, None, protocol)))[
+        task = self.task(names, None, protocol)
+        return class_scores(*self._question(image, self.segmenter(readout, correction), task))[
             0
         ].cpu()
 
@@ -94,10 +112,10 @@ class Predictor:
         return dataclasses.replace(rules, short_side=rules.short_side or self.image_size)
 
     def _question(
-        self, image: Picture, readout: str, task: Task
+        self, image: Picture, segmenter: Segmenter, task: Task
     ) -> tuple[Segmenter, Float[Tensor, "1 3 rows columns"], Task, tuple[int, int]]:
         """Who is asked, of which pixels at the model's size, what, and the picture's own size."""
-        pixels, segmenter = picture_pixels(image), self.segmenter(readout)
+        pixels = picture_pixels(image)
         size = (pixels.shape[1], pixels.shape[2])
         scaled = resized(pixels, task.protocol.picture_size(size, segmenter.multiple))
         return segmenter, (scaled[None].float() / 255).to(self.clip.mean.device), task, size
@@ -118,15 +136,23 @@ def load(
     if str(model).startswith(PREFIX):
         config, method = clip_spec(str(model))
         clip = CLIP(config, device)
-        return Predictor(clip, lambda readout: clip_segmenter(clip, method), clip.image_size)
+        return Predictor(clip, partial(_untrained, clip, method), clip.image_size)
     description, module = saved.load(Path(model), methods)
     module.to(device)
-    config = description.method
+    config, clip = description.method, CLIP(description.text, device)
     return Predictor(
-        CLIP(description.text, device),
-        lambda readout: config.segmenter(module, readout or description.readout),
+        clip,
+        lambda readout, correction: config.corrected(
+            module, readout or description.readout, clip, correction
+        ),
         config.image_size,
     )
+
+
+def _untrained(clip: CLIP, method: Method, readout: str, correction: Correction) -> Segmenter:
+    """A CLIP as it segments without training, which knows one readout."""
+    check_no_correction(correction)
+    return clip_segmenter(clip, method)
 
 
 def own_classes(names: Sequence[str], background: bool) -> Benchmark:

@@ -18,7 +18,7 @@ from pipelines.scoring.result_files import (
 )
 from zeroseg.evaluation.labelled import LabelledSet
 from zeroseg.evaluation.results import Result, fingerprint, result_of
-from zeroseg.evaluation.scores import threshold_curve
+from zeroseg.evaluation.scores import scores_of, threshold_curve
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task
 from zeroseg.store.storage import remove
@@ -33,7 +33,8 @@ class Evaluation:
 
     images: LabelledSet
     held_out: LabelledSet | None = None
-    """Where the background threshold is chosen; None where the protocol states it."""
+    """Where the background threshold and the correction are chosen, if either is; None where both are
+    stated."""
     accelerator: Accelerator
     batch_size: int = 16
     limit: int | None = None
@@ -46,29 +47,48 @@ class Evaluation:
         name = self._row(model)
         return result_path(model.folder, name, self.images.benchmark, self.images.protocol)
 
-    def score(self, model: EvaluatedModel, examples: int = 0) -> Result:
+    def score_best(
+        self, models: Sequence[EvaluatedModel], examples: int = 0
+    ) -> tuple[EvaluatedModel, Result]:
+        """Score the model that has the highest mean IoU on held-out data, the first of equals; a single one
+        without looking there. Otherwise as `score`."""
+        for model in models:
+            self._check(model)
+        if len(models) == 1:
+            return models[0], self.score(models[0], examples)
+        best = max(models, key=lambda model: self._on_held_out(model)[0])
+        result = self.score(best, examples, correction_chosen=True)
+        if self.accelerator.is_main_process:
+            for model in models:
+                remove(str(self._parts(model)))
+        return best, result
+
+    def score(
+        self, model: EvaluatedModel, examples: int = 0, *, correction_chosen: bool = False
+    ) -> Result:
         """Score a model, and write `results/` and so many pictures into its folder; 0 leaves older
         pictures as they are.
 
-        Raises InputError, before any image is read, when the model cannot take the protocol's sizes
-        or its result would replace another model's.
+        `correction_chosen`: the result says that its correction is from the held-out data. Raises InputError,
+        before any image is read, when the model cannot take the protocol's sizes or its result would replace
+        another model's.
         """
-        for images in filter(None, (self.images, self.held_out)):
-            images.check(model.segmenter.multiple)
-        path = self.file(model)
-        check_same_model(path, model.identity)
-        threshold = self._chosen_threshold(model) if self.held_out else None
+        self._check(model)
+        path, asked = self.file(model), self.images.protocol.threshold_from == "held-out"
+        threshold = self._on_held_out(model)[1] if asked else None
         task = self.images.task(model.clip, threshold)
         thresholds = SWEEP if task.threshold is not None else ()
         tally = self._tally(model, self.images, task, thresholds, self.limit)
         held_out = self.held_out
+        other_data = f"{held_out.benchmark.name}: {held_out.spec}" if held_out else None
         result = result_of(
             self._row(model),
             model.identity,
             task,
             self.images.spec,
             tally,
-            chosen_on=f"{held_out.benchmark.name}: {held_out.spec}" if held_out else None,
+            chosen_on=other_data if asked else None,
+            correction_chosen_on=other_data if correction_chosen else None,
             code="{zeroseg}/{commit}".format(**code()),
         )
         if self.accelerator.is_main_process:
@@ -88,14 +108,22 @@ class Evaluation:
         """The name of the row; a part of the images is no result of all of them."""
         return model.name + (f", first {self.limit}" if self.limit else "")
 
-    def _chosen_threshold(self, model: EvaluatedModel) -> float:
-        """The background threshold with the highest mean IoU on held-out data."""
+    def _check(self, model: EvaluatedModel) -> None:
+        for images in filter(None, (self.images, self.held_out)):
+            images.check(model.segmenter.multiple)
+        check_same_model(self.file(model), model.identity)
+
+    def _on_held_out(self, model: EvaluatedModel) -> tuple[float, float | None]:
+        """Mean IoU on held-out data, and the background threshold that has it, where the protocol lets it
+        be chosen."""
         assert self.held_out is not None
-        task = self.held_out.task(model.clip, SWEEP[0])
-        tally = self._tally(model, self.held_out, task, SWEEP, None)
-        curve = threshold_curve(tally, task.protocol.absent)
-        assert curve is not None
-        return curve.maximum.threshold
+        asked = self.held_out.protocol.threshold_from == "held-out"
+        task = self.held_out.task(model.clip, SWEEP[0] if asked else None)
+        tally = self._tally(model, self.held_out, task, SWEEP if asked else (), None)
+        curve = threshold_curve(tally, task.protocol.absent) if asked else None
+        if curve is None:
+            return scores_of(tally, task).miou, None
+        return curve.maximum.miou, curve.maximum.threshold
 
     def _tally(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pipelines.scoring.result_files import slug
+from zeroseg.evaluation.correction import Correction, check_no_correction
 from zeroseg.evaluation.results import ModelIdentity
 from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
 from zeroseg.methods import METHODS, MethodConfig
@@ -33,23 +34,26 @@ class EvaluatedModel:
     """Where its results go."""
 
 
-def evaluated_model(
+def evaluated_models(
     model: str,
     readout: str,
+    correction: Correction,
     device: torch.device,
     clip_options: dict[str, Any],
     output: Path | None = None,
     methods: Sequence[type[MethodConfig]] = METHODS,
-) -> EvaluatedModel:
-    """Load a run folder, a model folder in one, or a CLIP and a method.
+) -> list[EvaluatedModel]:
+    """Load a run folder, a model folder in one, or a CLIP and a method: one model, or one for each
+    candidate of a correction that is still to be chosen.
 
     `clip_options` are fields of `CLIPConfig` that the spec of a CLIP does not have. Results go to
     `output`, by default into the run folder. `methods` are those that a saved model may be of.
     Raises InputError when there is no such model, or it cannot answer that way.
     """
     if model.startswith(PREFIX):
-        return _clip(model, device, clip_options, output)
-    return _trained(Path(model), readout, device, output, methods)
+        check_no_correction(correction)
+        return [_clip(model, device, clip_options, output)]
+    return _trained(Path(model), readout, correction, device, output, methods)
 
 
 def _clip(
@@ -71,10 +75,11 @@ def _clip(
 def _trained(
     model: Path,
     readout: str,
+    correction: Correction,
     device: torch.device,
     output: Path | None,
     methods: Sequence[type[MethodConfig]],
-) -> EvaluatedModel:
+) -> list[EvaluatedModel]:
     description, module = load(model, methods)
     module.to(device)
     method, folder = description.method, model_folder(model)
@@ -82,19 +87,26 @@ def _trained(
     variant, run = "" if folder.name == "model" else folder.name, folder.parent
     elsewhere = output is not None and output.resolve() != run.resolve()
     parts = (method.label, variant, readout, f"of {run.resolve().name}" if elsewhere else "")
-    weights = (folder / "model.safetensors").read_bytes()
-    return EvaluatedModel(
-        name=" ".join(part for part in parts if part),
-        identity=ModelIdentity(
-            kind=method.label,
-            folder=str(folder),
-            readout=readout,
-            sha256=hashlib.sha256(weights).hexdigest(),
-        ),
-        clip=CLIP(description.text, device),
-        segmenter=method.segmenter(module, readout),
-        folder=output or run,
+    name = " ".join(part for part in parts if part)
+    identity = ModelIdentity(
+        kind=method.label,
+        folder=str(folder),
+        readout=readout,
+        sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
     )
+    clip = CLIP(description.text, device)
+    return [
+        EvaluatedModel(
+            name=f"{name}, {each}, teacher at test" if each.kind != "none" else name,
+            identity=dataclasses.replace(
+                identity, correction=each if each.kind != "none" else None
+            ),
+            clip=clip,
+            segmenter=method.corrected(module, readout, clip, each),
+            folder=output or run,
+        )
+        for each in correction.candidates
+    ]
 
 
 def clip_name(config: CLIPConfig, method: str, sha256: str) -> str:

@@ -135,6 +135,9 @@ def print_scores(result: Result) -> None:
     if result.threshold.value is not None:
         source = result.threshold.chosen_on or "stated by the protocol"
         console.print(f"background threshold {result.threshold.value} ({source})")
+    if result.correction_chosen_on is not None:
+        kind = result.model.correction.kind if result.model.correction else "none"
+        console.print(f"correction {kind} ({result.correction_chosen_on})")
     if result.curve:
         top = result.curve.maximum
         console.print(

@@ -2,18 +2,21 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.queries import queries
-from zeroseg.data.views import ViewSet, cut_views, grid_edges
+from zeroseg.data.views import ViewSet, Windows, cut_views, view_overlap
 from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
 from zeroseg.evaluation.segmenters import (
     METHODS,
+    OVERLAPPING,
     DenseCLIP,
-    GridCells,
+    FusedCLIP,
     Student,
+    ViewAverage,
     clip_segmenter,
     clip_spec,
 )
@@ -57,7 +60,7 @@ def test_every_method_is_a_segmenter_that_answers_cosines(clip, asked, method):
     segmenter = clip_segmenter(clip, method)
     assert isinstance(segmenter, Segmenter)
     assert not isinstance(segmenter, ShowsSegments)
-    found = segmenter.predict(images((9 * segmenter.multiple, 5 * segmenter.multiple)), asked)
+    found = segmenter.predict(images((72, 40)), asked)
     assert found.shape[:2] == (2, 3)
     assert found.abs().max() <= 1 + 1e-5
 
@@ -89,23 +92,56 @@ def test_a_readout_that_needs_patch_embeddings_is_refused_where_there_are_none()
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("grid", [2, 3])
 def test_every_grid_cell_has_the_cosines_of_its_own_view(clip, asked, grid, size):
-    picture = images(size, 1)
-    found = GridCells(clip, grid).predict(picture, asked)[0]
+    picture, views = images(size, 1), ViewSet(grids=(grid,))
+    found = ViewAverage(clip, views).predict(picture, asked)[0]
     assert found.shape == (3, *size)
-    views = clip.encode_image(cut_views(picture, ViewSet(grids=(grid,)), clip.image_size)[0])
-    expected = views @ asked.embeddings.T
-    rows, columns = (list(itertools.pairwise(grid_edges(side, grid))) for side in size)
-    for (y, x), answer in zip(itertools.product(rows, columns), expected, strict=True):
-        cell = found[:, slice(*y), slice(*x)]
+    expected = clip.encode_views(cut_views(picture, views, clip.image_size))[0]
+    for box, answer in zip(views.boxes(*size), expected @ asked.embeddings.T, strict=True):
+        cell = found[:, box.top : box.bottom, box.left : box.right]
         assert same(cell, answer[:, None, None].expand_as(cell))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_label_of_the_whole_image_is_one_score_a_class(clip, asked, size):
     found = clip_segmenter(clip, "whole").predict(images(size), asked)
-    views = clip.encode_image(cut_views(images(size), ViewSet(grids=(1,)), clip.image_size)[:, 0])
+    cut = cut_views(images(size), ViewSet(grids=(1,)), clip.image_size)
     assert found.shape == (2, 3, 1, 1)
-    assert same(found[..., 0, 0], views @ asked.embeddings.T)
+    assert same(found[..., 0, 0], clip.encode_image(cut[:, 0]) @ asked.embeddings.T)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "views", [OVERLAPPING, ViewSet(grids=(1, 3), windows=(Windows(size=0.4, stride=0.2),))]
+)
+def test_every_pixel_has_the_mean_of_the_views_that_it_lies_in(clip, asked, views, size):
+    picture = images(size, 1)
+    found = ViewAverage(clip, views).predict(picture, asked)[0]
+    embeddings = clip.encode_views(cut_views(picture, views, clip.image_size))[0]
+    inside = view_overlap(views, size, 1)
+    expected = (inside.T @ embeddings / inside.sum(dim=0)[:, None]) @ asked.embeddings.T
+    assert same(found, expected.T.unflatten(1, size))
+
+
+def test_the_overlapping_views_are_quarters_of_a_side_every_eighth(clip):
+    assert clip_segmenter(clip, "views") == ViewAverage(clip, OVERLAPPING)
+    boxes = OVERLAPPING.boxes(112, 112)
+    assert len(boxes) == 49
+    assert {(b.bottom - b.top, b.right - b.left) for b in boxes} == {(28, 28)}
+    assert sorted({b.top for b in boxes}) == [*range(0, 85, 14)]
+
+
+@pytest.mark.parametrize("size", [(48, 48), (56, 80)])
+def test_the_fused_reading_is_the_sum_of_a_patch_and_what_it_lies_in(clip, asked, size):
+    picture = images(size)
+    found = clip_segmenter(clip, "fused").predict(picture, asked)
+    total = clip.dense(picture, "maskclip").flatten(2).mT
+    for grid in (1, 2, 3):
+        views = ViewSet(grids=(grid,))
+        embeddings = clip.encode_views(cut_views(picture, views, clip.image_size))
+        total = total + view_overlap(views, size, 8).T @ embeddings
+    expected = F.normalize(total, dim=-1) @ asked.embeddings.T
+    assert found.shape == (2, 3, size[0] // 8, size[1] // 8)
+    assert same(found, expected.mT.unflatten(2, found.shape[2:]))
 
 
 @pytest.mark.parametrize("method", ["raw", "sclip"])
@@ -130,9 +166,12 @@ def test_crops_lie_side_by_side_at_the_resolution_of_their_own_input(clip, asked
         assert same(part, expected)
 
 
-@pytest.mark.parametrize("build", [GridCells, crops, lambda clip, _: DenseCLIP(clip, "naclip")])
+@pytest.mark.parametrize(
+    "build",
+    [ViewAverage, FusedCLIP, lambda clip: crops(clip, 2), lambda clip: DenseCLIP(clip, "naclip")],
+)
 def test_an_image_is_segmented_alike_alone_and_in_a_batch(clip, asked, build):
-    pair, segmenter = images((48, 64)), build(clip, 2)
+    pair, segmenter = images((48, 64)), build(clip)
     alone = torch.cat([segmenter.predict(image[None], asked) for image in pair])
     assert same(segmenter.predict(pair, asked), alone)
 

@@ -18,7 +18,7 @@ from tests.support.jobs import Job, done, program
 from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.evaluation.labelled import open_labelled_set
 from zeroseg.evaluation.protocols import protocol_named
-from zeroseg.evaluation.segmenters import GridCells
+from zeroseg.evaluation.segmenters import clip_segmenter
 from zeroseg.evaluation.tally import from_bytes
 from zeroseg.methods.distillation import Distillation
 from zeroseg.methods.saved import ModelDescription, save
@@ -117,7 +117,7 @@ def asked(shards) -> dict:
     protocol = protocol_named("scenes", SCENES)
     images = open_labelled_set(f"{shards}/test", SCENES, protocol, ShardCache())
     return {
-        "segmenter": GridCells(clip, 2),
+        "segmenter": clip_segmenter(clip, "cells2"),
         "images": images,
         "task": images.task(clip),
         "batch_size": 16,
@@ -288,7 +288,7 @@ def test_best_median_and_worst_images_are_shown(shards, tmp_path):
                 "--held-out": "SHARDS/test",
                 "--held-out-benchmark": "scenes-objects",
             },
-            "choose a threshold on other data",
+            "choose on other data",
         ),
         (
             {

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from zeroseg.errors import InputError
 from zeroseg.evaluation.bootstrap import intervals
+from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.protocols import Protocol, changes
 from zeroseg.evaluation.scores import (
     ImageScore,
@@ -36,6 +37,8 @@ class ModelIdentity:
     """Where a trained model was read."""
     readout: str = ""
     """Of a student."""
+    correction: Correction | None = None
+    """Of a student with its teacher at test, and the views that its teacher was shown; None alone."""
     method: str = ""
     """How a CLIP answers for pixels, as in `clip:ARCH:WEIGHTS:METHOD`."""
     architecture: str = ""
@@ -101,6 +104,8 @@ class Result:
     images: tuple[ImageScore, ...]
     truth: str = ""
     """Digest of the images' keys and label maps, see `Tally.truth`; empty in a file of an earlier version."""
+    correction_chosen_on: str | None = None
+    """The data on which the model's correction was chosen, or that there is none; None if it was stated."""
     code: str
     """Version and commit."""
 
@@ -129,6 +134,7 @@ def result_of(
     tally: Tally,
     *,
     chosen_on: str | None,
+    correction_chosen_on: str | None = None,
     code: str,
 ) -> Result:
     """The result of a tally. Raises InputError when no image could be scored."""
@@ -156,6 +162,7 @@ def result_of(
         confusion=tuple(map(tuple, tally.confusion(threshold).tolist())),
         images=image_scores(tally, threshold),
         truth=tally.truth,
+        correction_chosen_on=correction_chosen_on,
         code=code,
     )
 

@@ -3,7 +3,6 @@
 The untrained ones say how much the student has learnt; the strongest of them is the bar.
 """
 
-import itertools
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,18 +12,22 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zeroseg.data.views import ViewSet, cut_views, grid_edges
+from zeroseg.data.views import ViewSet, Windows, cut_views, view_overlap
 from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.dense import Dense
+from zeroseg.models.readouts import Readout, owners
 from zeroseg.models.segmenter import Segmenter
-from zeroseg.models.zeroseg import Readout, ZeroSeg, check_readout
+from zeroseg.models.zeroseg import ZeroSeg, check_readout
 
-Method = Literal[Dense, "whole", "cells2", "cells3", "cells4"]
-"""How a CLIP segments without training: by dense features, by one label for the whole image, or by
-one label for every cell of a grid."""
+Method = Literal[Dense, "whole", "cells2", "cells3", "cells4", "views", "fused"]
+"""How a CLIP segments without training: by dense features, by one label for the whole image or for every
+cell of a grid, by the mean of overlapping views at each pixel, or by dense features and views together."""
 METHODS: tuple[Method, ...] = get_args(Method)
+
+OVERLAPPING = ViewSet(grids=(), windows=(Windows(size=0.25, stride=0.125),))
+"""49 windows, a quarter of each side every eighth."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,16 @@ class Student:
         self, images: Float[Tensor, "batch 3 height width"], size: tuple[int, int]
     ) -> Int[Tensor, "batch label_height label_width"]:
         """The segment that owns each pixel most, of maps of `size`."""
-        output = self.model.segment(images)
-        maps = output.assignment.unflatten(2, output.grid)
-        return F.interpolate(maps, size, mode="bilinear").argmax(dim=1)
+        return owners(self.model.segment(images), size)
 
 
 @dataclass(frozen=True)
-class GridCells:
-    """Every cell of a grid takes the classes of its view; grid 1 is one label for the whole image."""
+class ViewAverage:
+    """Every pixel takes the classes of the views it lies in, in their mean: cells of a grid, one label
+    for the whole image, or windows that overlap (ours)."""
 
     clip: CLIP
-    grid: int
+    views: ViewSet = OVERLAPPING
 
     @property
     def multiple(self) -> int:
@@ -76,18 +78,20 @@ class GridCells:
     def predict(
         self, images: Float[Tensor, "batch 3 height width"], queries: Queries
     ) -> Float[Tensor, "batch query rows columns"]:
-        """Cosines of pixels, constant within each cell, whose edges are those of training's views;
-        for grid 1 a single one a query."""
-        views = cut_views(images, ViewSet(grids=(self.grid,)), self.clip.image_size)
-        cosines = self.clip.encode_image(views.flatten(0, 1)) @ queries.embeddings.T
-        cells = rearrange(cosines, "(b h w) c -> b c h w", b=len(images), h=self.grid)
-        if self.grid == 1:
-            return cells
-        for axis, side in ((2, images.shape[2]), (3, images.shape[3])):
-            edges = grid_edges(side, self.grid)
-            widths = [b - a for a, b in itertools.pairwise(edges)]
-            cells = cells.repeat_interleave(cells.new_tensor(widths).long(), dim=axis)
-        return cells
+        """Cosines of pixels, with the hard edges of the views; for the full image alone a single one a
+        query. Views have to cover the image: where none lies the cosines are nan."""
+        embeddings = self.clip.encode_views(cut_views(images, self.views, self.clip.image_size))
+        cosines = (embeddings @ queries.embeddings.T).mT
+        if self.views.count == 1:
+            return cosines[..., None]
+        total = cosines.new_zeros(*cosines.shape[:2], *images.shape[2:])
+        count = total[:1, :1].clone()
+        boxes = self.views.boxes(images.shape[2], images.shape[3])
+        for box, cosine in zip(boxes, cosines.unbind(dim=2), strict=True):
+            place = (..., slice(box.top, box.bottom), slice(box.left, box.right))
+            total[place] += cosine[..., None, None]
+            count[place] += 1
+        return total / count
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,8 @@ class DenseCLIP:
     ) -> Float[Tensor, "batch query rows columns"]:
         """Cosines of patches; those of crops lie side by side."""
         if self.grid:
-            views = cut_views(images, ViewSet(grids=(self.grid,)), self.clip.image_size)
-            features = self.clip.dense(views.flatten(0, 1), self.method)
+            crops = cut_views(images, ViewSet(grids=(self.grid,)), self.clip.image_size)
+            features = self.clip.dense(crops.flatten(0, 1), self.method)
             features = rearrange(
                 features, "(b i j) e h w -> b e (i h) (j w)", b=len(images), i=self.grid
             )
@@ -123,13 +127,48 @@ class DenseCLIP:
         return torch.einsum("behw,qe->bhwq", features, queries.embeddings).movedim(3, 1)
 
 
+@dataclass(frozen=True)
+class FusedCLIP:
+    """Every patch takes the classes of what a CLIP says of it, of the whole image and of the cells that it
+    lies in: the sum of these unit vectors, all of the same weight (ours).
+
+    Dense features know where things are, views what they are.
+    """
+
+    clip: CLIP
+    grids: tuple[int, ...] = (1, 2, 3)
+    """Of the cells; 1 is the whole image."""
+    method: Dense = "maskclip"
+
+    @property
+    def multiple(self) -> int:
+        """The CLIP's patch size."""
+        return self.clip.patch_size
+
+    def predict(
+        self, images: Float[Tensor, "batch 3 height width"], queries: Queries
+    ) -> Float[Tensor, "batch query rows columns"]:
+        """Cosines of patches; one between two cells has its share of both."""
+        views = ViewSet(grids=self.grids)
+        dense = self.clip.dense(images, self.method)
+        overlap = view_overlap(views, (images.shape[2], images.shape[3]), self.multiple)
+        cut = cut_views(images, views, self.clip.image_size)
+        around = self.clip.encode_views(cut).mT @ overlap.to(images.device)
+        fused = F.normalize(dense + around.unflatten(2, dense.shape[2:]), dim=1)
+        return torch.einsum("behw,qe->bhwq", fused, queries.embeddings).movedim(3, 1)
+
+
 def clip_segmenter(clip: CLIP, method: Method) -> Segmenter:
     """The segmenter that a CLIP makes without training."""
     match method:
         case "whole":
-            return GridCells(clip, 1)
+            return ViewAverage(clip, ViewSet(grids=(1,)))
         case "cells2" | "cells3" | "cells4":
-            return GridCells(clip, int(method[-1]))
+            return ViewAverage(clip, ViewSet(grids=(int(method[-1]),)))
+        case "views":
+            return ViewAverage(clip)
+        case "fused":
+            return FusedCLIP(clip)
         case _:
             return DenseCLIP(clip, method)
 

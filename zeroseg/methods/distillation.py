@@ -10,9 +10,12 @@ from torch import nn
 from zeroseg.data.crops import Crops
 from zeroseg.data.transforms import EmbeddedCrops, Transform, UnlabelledCrops
 from zeroseg.errors import InputError
+from zeroseg.evaluation.corrected import CorrectedStudent
+from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.methods.method import MethodConfig, Training
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.segmenter import Segmenter
 from zeroseg.models.tower import CLIPTower, TeacherTower, Tower
 from zeroseg.models.trunk import Trainable, Trunk
 from zeroseg.models.trunk_weights import TrunkWeights, load_trunk
@@ -128,6 +131,13 @@ class Distillation(MethodConfig):
             f"readout {readout!r}: this student has {', '.join(self.readouts)}"
             + ("" if self.student.patch_embeddings else "; the others need patch_embeddings=True")
         )
+
+    def corrected(
+        self, model: nn.Module, readout: str, clip: CLIP, correction: Correction
+    ) -> Segmenter:
+        """The student by a readout, corrected by the teacher's views."""
+        student = self.segmenter(model, readout)
+        return student if correction.kind == "none" else CorrectedStudent(student, clip, correction)
 
     def _transform(self, teacher: Teacher, cache: ShardCache) -> Transform:
         shown = {"size": self.image_size, "view_size": self.view_side, "crops": self.crops}

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from zeroseg.data.transforms import Transform
-from zeroseg.models.clip import CLIPConfig
+from zeroseg.errors import InputError
+from zeroseg.evaluation.correction import Correction
+from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.segmenter import Segmenter
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.training.objective import Objective
@@ -58,6 +60,18 @@ class MethodConfig(ABC):
 
         Raises InputError for a readout that it does not have.
         """
+
+    def corrected(
+        self, model: nn.Module, readout: str, clip: CLIP, correction: Correction
+    ) -> Segmenter:
+        """The model as it answers with the teacher at test, whose views of an image correct it; empty
+        `readout` takes the first. Without a correction, `kind="none"`, it is `segmenter`'s.
+
+        Raises InputError for a readout that it does not have, and for a method without corrections.
+        """
+        if correction.kind != "none":
+            raise InputError(f"{self.label} has no correction: leave it out, or say none")
+        return self.segmenter(model, readout)
 
     @property
     def label(self) -> str:

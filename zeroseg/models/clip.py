@@ -22,6 +22,9 @@ from zeroseg.models.dense import Dense, dense_features, patch_size
 from zeroseg.models.precision import has_fast_bfloat16
 from zeroseg.models.prompts import prompts
 
+PASS_PIXELS = {"cpu": 200_000, "cuda": 512 * 224 * 224}
+"""Pixels of the views in one pass of the image tower: what fits a CPU's caches, what fills a GPU."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CLIPConfig:
@@ -111,6 +114,20 @@ class CLIP(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             embeddings = self.model.encode_image(self._normalised(images))
         return F.normalize(embeddings.float(), dim=-1)
+
+    @property
+    def views_of_a_pass(self) -> int:
+        """How many views at once suit the device."""
+        pixels = PASS_PIXELS.get(self.mean.device.type, PASS_PIXELS["cuda"])
+        return max(1, pixels // self.image_size**2)
+
+    def encode_views(
+        self, views: Float[Tensor, "batch view 3 size size"], chunk: int = 0
+    ) -> Float[Tensor, "batch view embed"]:
+        """As `encode_image`, in passes of `chunk` views each; 0 takes what suits the device."""
+        chunk = chunk or self.views_of_a_pass
+        parts = [self.encode_image(part) for part in views.flatten(0, 1).split(chunk)]
+        return torch.cat(parts).unflatten(0, views.shape[:2])
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "text embed"]:

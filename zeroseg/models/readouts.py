@@ -40,17 +40,22 @@ def cosines(
     cosines. `patches`: every patch speaks for itself. `combined`: those of patches at `patch_share`, the rest
     what their segments say. All patches are visible.
     """
-    segments, (rows, _) = _cosine(output.segments, class_embeddings), output.grid
+    segments = _cosine(output.segments, class_embeddings)
     if readout == "segments":
-        maps = rearrange(output.assignment, "b m (h w) -> b m h w", h=rows)
-        owner = F.interpolate(maps, size, mode="bilinear").argmax(dim=1)
-        rows_of_owner = owner.flatten(1)[..., None].expand(-1, -1, segments.shape[-1])
+        owner = owners(output, size).flatten(1)
+        rows_of_owner = owner[..., None].expand(-1, -1, segments.shape[-1])
         return rearrange(segments.gather(1, rows_of_owner), "b (h w) c -> b c h w", h=size[0])
     assert output.patches is not None
     found = _cosine(output.patches, class_embeddings)
     if readout == "combined":
         found = patch_share * found + (1 - patch_share) * (output.assignment.mT @ segments)
-    return rearrange(found, "b (h w) c -> b c h w", h=rows)
+    return rearrange(found, "b (h w) c -> b c h w", h=output.grid[0])
+
+
+def owners(output: StudentOutput, size: tuple[int, int]) -> Int[Tensor, "batch height width"]:
+    """The segment that owns each pixel most, of maps of `size`; bilinear between patches."""
+    maps = output.assignment.unflatten(2, output.grid)
+    return F.interpolate(maps, size, mode="bilinear").argmax(dim=1)
 
 
 def _cosine(

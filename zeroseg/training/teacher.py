@@ -68,26 +68,20 @@ class Teacher:
     """What a loss of single patches asks for."""
 
 
-PASS_PIXELS = {"cpu": 200_000, "cuda": 512 * 224 * 224}
-"""Pixels of the views in one pass of the teacher: what fits a CPU's caches, what fills a GPU."""
-
-
 class ViewEncoder:
     """Embeds the views of images, all views of a batch in a few passes of `chunk` views each; 0
     takes what suits the device."""
 
     def __init__(self, clip: CLIP, views: ViewSet, *, chunk: int = 0) -> None:
         self.clip, self.views = clip, views
-        pixels = PASS_PIXELS.get(clip.mean.device.type, PASS_PIXELS["cuda"])
-        self.chunk = chunk or max(1, pixels // clip.image_size**2)
+        self.chunk = chunk or clip.views_of_a_pass
 
     def __call__(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch view embed"]:
         """Unit-norm float32 embeddings, views in the order of `ViewSet.boxes`."""
         views = cut_views(images, self.views, self.clip.image_size)
-        parts = [self.clip.encode_image(part) for part in views.flatten(0, 1).split(self.chunk)]
-        return torch.cat(parts).unflatten(0, views.shape[:2])
+        return self.clip.encode_views(views, self.chunk)
 
 
 def open_teacher(
