@@ -16,6 +16,7 @@ from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.timm_trunk import TimmTrunk
 from zeroseg.models.tower import CLIPTower, TeacherTower
 from zeroseg.models.trunk import Trainable
 from zeroseg.models.trunk_weights import TrunkWeights
@@ -56,6 +57,7 @@ __all__ = [
     "Scores",
     "Task",
     "TeacherTower",
+    "TimmTrunk",
     "Trainable",
     "TrunkWeights",
     "ViT",

@@ -145,6 +145,10 @@ class TransformerTower(Tower):
         layers = (tokens[:, skipped:], self._block(last, tokens)[:, skipped:])
         return _output(layers, embeddings[:, skipped:])
 
+    def checkpoint_activations(self) -> None:
+        """Of each block but the last, which is read inside."""
+        self.recompute = True
+
     def _block(self, block: nn.Module, tokens: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)

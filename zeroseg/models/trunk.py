@@ -63,6 +63,9 @@ class Trunk(nn.Module):
     ) -> TrunkOutput:
         """Encode the patches named by `visible`, or all of them, of images in [0, 1]."""
 
+    def checkpoint_activations(self) -> None:
+        """From now on, what is not of `Blocks` computes its activations again in the backward pass."""
+
     @abstractmethod
     def part(self, name: str) -> Part:
         """Which part a parameter, by its name in the trunk, belongs to."""

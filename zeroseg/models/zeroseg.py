@@ -18,7 +18,8 @@ from zeroseg.models.decoder import Decoder
 from zeroseg.models.grouping import Assignment, SegmentationHead
 from zeroseg.models.neck import Neck
 from zeroseg.models.readouts import Readout, StudentOutput, cosines
-from zeroseg.models.tower import CLIPTower, TransformerTower
+from zeroseg.models.timm_trunk import TimmTrunk
+from zeroseg.models.tower import CLIPTower
 from zeroseg.models.trunk import Trunk
 from zeroseg.models.vit import Blocks, ViT, random_patches
 
@@ -29,7 +30,7 @@ class ZeroSegConfig:
 
     image_size: int = 224
     """Side of training images; at test any multiple of the patch size is welcome."""
-    trunk: ViT | CLIPTower = field(default_factory=ViT)
+    trunk: ViT | TimmTrunk | CLIPTower = field(default_factory=ViT)
     head_width: int | None = None
     """Not stated in the paper: width of the tokens that are grouped; None is the trunk's."""
     head_heads: int | None = None
@@ -118,9 +119,11 @@ class ZeroSeg(nn.Module):
         """From now on every transformer block computes its activations again in the backward pass.
 
         Outputs and gradients stay the same, memory falls, a step costs about one more forward pass.
+        Raises InputError for a trunk that cannot.
         """
+        self.trunk.checkpoint_activations()
         for module in self.modules():
-            if isinstance(module, Blocks | TransformerTower):
+            if isinstance(module, Blocks):
                 module.recompute = True
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
