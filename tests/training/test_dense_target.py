@@ -26,7 +26,7 @@ SCENES = CLIPConfig(architecture="zeroseg-scenes", weights="", precision="fp32")
 class Colours(CLIP):
     """A CLIP whose feature of a place is the mean colour of its 8 x 8 pixels."""
 
-    patch_size = 8
+    patch_size, image_size = 8, 32
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
@@ -43,8 +43,8 @@ def turning(side):
     return colour[None, :, None].expand(1, 3, side, side), angle
 
 
-def maskclip(images, grid, clip=None, views=WHOLE, **changes):
-    target = DenseTarget(views=views, **changes)
+def maskclip(images, grid, clip=None, views=WHOLE, side=None):
+    target = DenseTarget(views=views, side=images.shape[2] if side is None else side)
     return DenseTeacher(clip or Colours(), target, AROUND).maskclip(images, grid)
 
 
@@ -95,7 +95,7 @@ def test_a_cell_is_divided_among_the_patches_in_it():
     "views",
     [
         DenseTarget().views,
-        ViewSet(grids=(), windows=(Windows(size=0.5, stride=0.11),)),
+        ViewSet(grids=(1,), windows=(Windows(size=0.875, stride=0.0625),)),
         ViewSet(grids=(1, 2, 3)),
     ],
 )
@@ -123,7 +123,7 @@ def test_shifted_windows_tell_places_apart_that_lie_in_one_cell():
 
 
 def test_a_mirrored_picture_has_the_mirrored_target():
-    images = torch.rand(2, 3, 64, 64)
+    images = torch.rand(2, 3, 80, 80)
     views = DenseTarget().views
     found, mirrored = (maskclip(i, (7, 9), views=views) for i in (images, images.flip(3)))
     turned = mirrored.unflatten(1, (7, 9)).flip(2).flatten(1, 2)
@@ -131,7 +131,7 @@ def test_a_mirrored_picture_has_the_mirrored_target():
 
 
 def test_the_fused_target_adds_what_the_image_and_the_cells_around_say():
-    target = DenseTarget(reading="fused", views=WHOLE)
+    target = DenseTarget(reading="fused", views=WHOLE, side=48)
     views = ViewSet(grids=(1, 4, 2, 3))
     images, grid = torch.rand(2, 3, 48, 48), (6, 6)
     embeddings = F.normalize(torch.randn(2, views.count, 3), dim=-1)
@@ -162,18 +162,18 @@ def test_views_that_leave_a_patch_out_are_refused():
 def test_a_side_that_the_teachers_patch_does_not_divide_is_refused():
     with pytest.raises(InputError, match=r"teacher\.dense\.side is 20: .* patch of 8 pixels"):
         maskclip(torch.rand(1, 3, 64, 64), (8, 8), side=20)
-    with pytest.raises(InputError, match=r"is that of the crop, 60, .*: set it"):
-        maskclip(torch.rand(1, 3, 60, 60), (6, 6))
     with pytest.raises(InputError, match=r"teacher\.dense\.side is -8"):
         DenseTarget(side=-8)
 
 
-def test_views_are_resized_to_the_side_that_is_named():
+@pytest.mark.parametrize(("side", "each"), [(16, 2), (0, 4)])
+def test_views_are_resized_to_the_side_that_is_named_or_the_teachers_own(side, each):
     images, views = torch.rand(1, 3, 64, 64), ViewSet(grids=(2,))
-    found = maskclip(images, (4, 4), views=views, side=16).unflatten(1, (4, 4))
-    cells = Colours().dense(cut_views(images, views, 16)[0]).permute(0, 2, 3, 1)
+    grid = (2 * each, 2 * each)
+    found = maskclip(images, grid, views=views, side=side).unflatten(1, grid)
+    cells = Colours().dense(cut_views(images, views, 8 * each)[0]).permute(0, 2, 3, 1)
     for cell in range(4):
-        rows, columns = (slice(2 * place, 2 * place + 2) for place in divmod(cell, 2))
+        rows, columns = (slice(each * place, each * (place + 1)) for place in divmod(cell, 2))
         torch.testing.assert_close(found[0, rows, columns], cells[cell])
 
 

@@ -24,8 +24,8 @@ AROUND = ViewSet(grids=(1, 2, 3))
 
 
 def shifted() -> ViewSet:
-    """The full crop, and nine windows of seven eighths of it that start a sixteenth apart."""
-    return ViewSet(grids=(1,), windows=(Windows(size=0.875, stride=0.0625),))
+    """25 windows, whose stride is three eighths of them: no multiple of a patch of most teachers."""
+    return ViewSet(grids=(), windows=(Windows(size=0.4, stride=0.15),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class DenseTarget:
     views: ViewSet = field(default_factory=shifted)
     """The shifted views whose features are averaged; together they must cover the crop."""
     side: int = 0
-    """Pixels a side that each of them is resized to, a multiple of the teacher's patch. 0: as many as
-    the crop that they are cut from."""
+    """Pixels a side that each of them is resized to, a multiple of the teacher's patch. 0: the teacher's
+    own input."""
 
     def __post_init__(self) -> None:
         if self.side < 0:
@@ -64,9 +64,10 @@ class DenseTeacher:
                     "teacher.views.grids"
                 )
             self.around = views.rows_of(AROUND)
-        if target.side % clip.patch_size:
+        self.side = target.side or clip.image_size
+        if self.side % clip.patch_size:
             raise InputError(
-                f"teacher.dense.side is {target.side}: it must be a multiple of the teacher's patch "
+                f"teacher.dense.side is {self.side}: it must be a multiple of the teacher's patch "
                 f"of {clip.patch_size} pixels"
             )
 
@@ -92,11 +93,11 @@ class DenseTeacher:
     ) -> Float[Tensor, "batch patch embed"]:
         """Unit-norm mean, over shifted views, of the features that share area with each patch."""
         height, width = images.shape[2:]
-        views, side = self.target.views, self._side(height, width)
+        views = self.target.views
         total = images.new_zeros(len(images), *grid, self.clip.embed_dim)
         covered = torch.zeros(grid)
         boxes = views.boxes(height, width)
-        for view, box in zip(cut_views(images, views, side).unbind(1), boxes, strict=True):
+        for view, box in zip(cut_views(images, views, self.side).unbind(1), boxes, strict=True):
             features = self.clip.dense(view)
             rows, columns = features.shape[2:]
             down = shared_length((box.top, box.bottom), rows, height, grid[0])
@@ -109,15 +110,6 @@ class DenseTeacher:
                 f"teacher.dense.views, {views}, leave parts of the crop out: add 1 to its grids"
             )
         return F.normalize(total.flatten(1, 2), dim=-1)
-
-    def _side(self, height: int, width: int) -> int:
-        side, patch = self.target.side or max(height, width), self.clip.patch_size
-        if side % patch:
-            raise InputError(
-                f"teacher.dense.side is that of the crop, {side}, which is no multiple of the teacher's "
-                f"patch of {patch} pixels: set it"
-            )
-        return side
 
 
 def shared_length(
