@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import configs
 from configs.quickstart import method as METHOD
@@ -12,6 +13,7 @@ from zeroseg.config import RunConfig, read_config
 from zeroseg.data.views import ViewSet, Windows
 from zeroseg.errors import InputError
 from zeroseg.methods import METHODS
+from zeroseg.models.timm_trunk import TimmTrunk
 from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.records import differences, from_json, to_json
 from zeroseg.training.objectives import ZeroSegPaper
@@ -43,6 +45,13 @@ def test_every_config_survives_being_stored(path):
     config = read_config(path)
     assert isinstance(config, RunConfig)
     assert from_json(RunConfig, stored(config), "x", METHODS) == config
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_the_model_of_every_config_can_be_built_and_nothing_is_fetched_for_it(path):
+    with torch.device("meta"):
+        model = read_config(path).method.model()
+    assert all(parameter.is_meta for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,15 @@ def test_windows_are_chosen_on_the_command_line():
     for path in (QUICKSTART, str(FOLDER / "real_photos.py")):
         read = read_command([path, *words]).run.method.teacher.views
         assert read == replace(read_config(path).method.teacher.views, windows=windows)
+
+
+def test_another_trunk_is_an_option():
+    config = str(FOLDER / "dinov2_vits14.py")
+    name = "vit_small_patch16_dinov3"
+    read = read_command([config, "--method.student.trunk.name", name]).run
+    assert read.method.student.trunk == TimmTrunk(name=name)
+    with pytest.raises(InputError, match="timm has no model 'resnet5000'"):
+        read_command([config, "--method.student.trunk.name", "resnet5000"])
 
 
 def test_an_unknown_option_ends_the_program_with_status_2(capsys):
