@@ -42,7 +42,13 @@ from zeroseg.evaluation.corrected import CorrectedStudent
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.results import ModelIdentity
-from zeroseg.evaluation.segmenters import DenseCLIP, Student, ViewAverage, clip_segmenter
+from zeroseg.evaluation.segmenters import (
+    CorrectedCLIP,
+    DenseCLIP,
+    Student,
+    ViewAverage,
+    clip_segmenter,
+)
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods.saved import load
 from zeroseg.models.clip import CLIP
@@ -184,6 +190,9 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
         for seed, model in models.items()
     ]
     jobs += [(n, segmenter, config.output / "without-training") for n, segmenter in others.items()]
+    untrained = CorrectedCLIP(clip, CORRECTION)
+    row = f"teacher, maskclip, {CORRECTION}, teacher at test"
+    jobs.append((row, untrained, config.output / "without-training"))
     jobs += [
         (
             f"student, {readout}, {CORRECTION}, teacher at test",

@@ -10,11 +10,12 @@ from tests.support.queries import queries
 from zeroseg.data.views import ViewSet, Windows, cut_views, view_overlap
 from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
+from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.segmenters import (
     METHODS,
     OVERLAPPING,
+    CorrectedCLIP,
     DenseCLIP,
-    FusedCLIP,
     Student,
     ViewAverage,
     clip_segmenter,
@@ -123,11 +124,28 @@ def test_every_pixel_has_the_mean_of_the_views_that_it_lies_in(clip, asked, view
 
 
 def test_the_overlapping_views_are_quarters_of_a_side_every_eighth(clip):
-    assert clip_segmenter(clip, "views") == ViewAverage(clip, OVERLAPPING)
+    assert clip_segmenter(clip, "views") == ViewAverage(clip, OVERLAPPING, cells=8)
     boxes = OVERLAPPING.boxes(112, 112)
     assert len(boxes) == 49
     assert {(b.bottom - b.top, b.right - b.left) for b in boxes} == {(28, 28)}
     assert sorted({b.top for b in boxes}) == [*range(0, 85, 14)]
+
+
+@pytest.mark.parametrize("kind", ["mean", "solve"])
+def test_dense_features_are_corrected_as_a_students_patches_are(clip, asked, kind):
+    picture, chosen = images((48, 64)), Correction(kind=kind)
+    found = clip_segmenter(clip, kind).predict(picture, asked)
+    seen = clip.encode_views(cut_views(picture, chosen.views, clip.image_size))
+    dense = clip.dense(picture, "maskclip").flatten(2).mT
+    patches = chosen.patches(dense, view_overlap(chosen.views, (48, 64), 8), seen)
+    assert same(found, (patches @ asked.embeddings.T).mT.unflatten(2, (6, 8)))
+
+
+def test_overlapping_views_are_answered_where_their_edges_cut_the_image(clip, asked):
+    picture = images((48, 64))
+    found, pixels = (ViewAverage(clip, cells=cells).predict(picture, asked) for cells in (8, 0))
+    assert found.shape == (2, 3, 8, 8)
+    assert same(found, pixels[..., 3::6, 4::8])
 
 
 @pytest.mark.parametrize("size", [(48, 48), (56, 80)])
@@ -168,7 +186,12 @@ def test_crops_lie_side_by_side_at_the_resolution_of_their_own_input(clip, asked
 
 @pytest.mark.parametrize(
     "build",
-    [ViewAverage, FusedCLIP, lambda clip: crops(clip, 2), lambda clip: DenseCLIP(clip, "naclip")],
+    [
+        ViewAverage,
+        CorrectedCLIP,
+        lambda clip: crops(clip, 2),
+        lambda clip: DenseCLIP(clip, "naclip"),
+    ],
 )
 def test_an_image_is_segmented_alike_alone_and_in_a_batch(clip, asked, build):
     pair, segmenter = images((48, 64)), build(clip)

@@ -21,6 +21,8 @@ from zeroseg.models.readouts import StudentOutput
 Kind = Literal["none", "mean", "solve", "fused", "held-out"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+ROUNDS = 2
+"""Times that patches are assigned anew."""
 HELD = 2**24
 """Affinities of patches that are held at once; all of a large image's would not fit."""
 
@@ -49,9 +51,9 @@ class Correction:
     """Of `solve`: added to a patch's affinity with itself, what it may change without any other."""
     noise: float = 0.5
     """Of `solve`: variance of what a view says around the mean of its patches; with more of it less is corrected."""
-    regrouping: float = 20.0
+    regrouping: float = 40.0
     """How much a corrected patch's cosine with a segment says in which segment it belongs, beside the
-    student's own assignment."""
+    student's own assignment; 0 keeps that."""
     segment_noise: float = 0.3
     """As `noise`, of the segments of a student without patch embeddings."""
 
@@ -94,10 +96,21 @@ class Correction:
         is the mean of p* over what it owns. Without patch embeddings segments agree with the views themselves.
         `overlap` is `view_overlap`'s, `views` are the teacher's unit embeddings.
         """
-        shares = overlap / overlap.sum(dim=1, keepdim=True)
         if output.patches is None:
-            return output._replace(segments=self._segments(output, shares, views))
-        patches = F.normalize(output.patches, dim=-1)
+            return output._replace(segments=self._segments(output, overlap, views))
+        patches = self.patches(output.patches, overlap, views)
+        assignment, segments = regrouped(output.assignment, patches, self.regrouping)
+        return output._replace(patches=patches, assignment=assignment, segments=segments)
+
+    def patches(
+        self,
+        patches: Float[Tensor, "batch patch embed"],
+        overlap: Float[Tensor, "view patch"],
+        views: Float[Tensor, "batch view embed"],
+    ) -> Float[Tensor, "batch patch embed"]:
+        """p*/|p*| of patch embeddings of any length."""
+        shares = overlap / overlap.sum(dim=1, keepdim=True)
+        patches = F.normalize(patches, dim=-1)
         if self.kind == "solve":
             reach = affinity_to_views(patches, shares, _or(self.kernel, 4.0), self.diagonal)
             patches = agreeing_with_views(patches, reach, shares, views, self.noise)
@@ -106,17 +119,17 @@ class Correction:
             patches = patches + _or(self.share, 2.0) * mean_of_views(reach, views)
         else:
             patches = patches + _or(self.share, 1.0) * (overlap.mT @ views)
-        patches = F.normalize(patches, dim=-1)
-        assignment, segments = regrouped(output.assignment, patches, self.regrouping)
-        return output._replace(patches=patches, assignment=assignment, segments=segments)
+        return F.normalize(patches, dim=-1)
 
     def _segments(
         self,
         output: StudentOutput,
-        shares: Float[Tensor, "view patch"],
+        overlap: Float[Tensor, "view patch"],
         views: Float[Tensor, "batch view embed"],
     ) -> Float[Tensor, "batch segment embed"]:
-        segments, owned = F.normalize(output.segments, dim=-1), shares @ output.assignment.mT
+        shares = overlap / overlap.sum(dim=1, keepdim=True)
+        segments = F.normalize(output.segments, dim=-1)
+        owned = shares @ output.assignment.mT
         if self.kind == "solve":
             return segments_agreeing_with_views(segments, owned, views, self.segment_noise)
         return segments + _or(self.share, 2.0) * mean_of_views(owned.mT, views)
@@ -184,11 +197,13 @@ def regrouped(
     """Patches assigned anew, now that they are known better, and the segments that they make (ours).
 
     With e_m the unit mean of the unit patches over a segment, w = softmax over m of (log a_mi + sharpness
-    e_m . p_i), and the same mean over w. `sharpness` 0 leaves the assignment as it is.
+    e_m . p_i); `ROUNDS` times, e_m being each time the mean over the last w. `sharpness` 0 leaves the
+    assignment as it is.
     """
-    segments = F.normalize(assignment @ patches, dim=-1)
-    logits = assignment.clamp(min=1e-6).log() + sharpness * (segments @ patches.mT)
-    assignment = logits.softmax(dim=1)
+    own = assignment.clamp(min=1e-6).log()
+    for _ in range(ROUNDS):
+        segments = F.normalize(assignment @ patches, dim=-1)
+        assignment = (own + sharpness * (segments @ patches.mT)).softmax(dim=1)
     return assignment, F.normalize(assignment @ patches, dim=-1)
 
 

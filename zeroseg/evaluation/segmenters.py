@@ -15,19 +15,22 @@ from torch import Tensor
 from zeroseg.data.views import ViewSet, Windows, cut_views, view_overlap
 from zeroseg.datasets.queries import Queries
 from zeroseg.errors import InputError
+from zeroseg.evaluation.correction import Correction
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.dense import Dense
 from zeroseg.models.readouts import Readout, owners
 from zeroseg.models.segmenter import Segmenter
 from zeroseg.models.zeroseg import ZeroSeg, check_readout
 
-Method = Literal[Dense, "whole", "cells2", "cells3", "cells4", "views", "fused"]
+Method = Literal[Dense, "whole", "cells2", "cells3", "cells4", "views", "fused", "mean", "solve"]
 """How a CLIP segments without training: by dense features, by one label for the whole image or for every
-cell of a grid, by the mean of overlapping views at each pixel, or by dense features and views together."""
+cell of a grid, by the mean of overlapping views at each pixel, or by dense features that views correct."""
 METHODS: tuple[Method, ...] = get_args(Method)
 
 OVERLAPPING = ViewSet(grids=(), windows=(Windows(size=0.25, stride=0.125),))
 """49 windows, a quarter of each side every eighth."""
+FUSED = Correction(kind="fused", views=ViewSet(grids=(1, 2, 3)))
+"""The sum of four unit vectors: of the patch, the whole image, and the 2x2 and 3x3 cells around it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ class ViewAverage:
 
     clip: CLIP
     views: ViewSet = OVERLAPPING
+    cells: int = 0
+    """Places a side that are answered, each by its mean over pixels, with all between them linear, which
+    scores higher for windows that overlap; 0 answers pixels, with the hard edges of the views."""
 
     @property
     def multiple(self) -> int:
@@ -78,8 +84,8 @@ class ViewAverage:
     def predict(
         self, images: Float[Tensor, "batch 3 height width"], queries: Queries
     ) -> Float[Tensor, "batch query rows columns"]:
-        """Cosines of pixels, with the hard edges of the views; for the full image alone a single one a
-        query. Views have to cover the image: where none lies the cosines are nan."""
+        """Cosines of pixels or of `cells`; for the full image alone a single one a query. Views have to
+        cover the image: where none lies the cosines are nan."""
         embeddings = self.clip.encode_views(cut_views(images, self.views, self.clip.image_size))
         cosines = (embeddings @ queries.embeddings.T).mT
         if self.views.count == 1:
@@ -91,7 +97,8 @@ class ViewAverage:
             place = (..., slice(box.top, box.bottom), slice(box.left, box.right))
             total[place] += cosine[..., None, None]
             count[place] += 1
-        return total / count
+        total /= count
+        return F.adaptive_avg_pool2d(total, self.cells) if self.cells else total
 
 
 @dataclass(frozen=True)
@@ -128,16 +135,15 @@ class DenseCLIP:
 
 
 @dataclass(frozen=True)
-class FusedCLIP:
-    """Every patch takes the classes of what a CLIP says of it, of the whole image and of the cells that it
-    lies in: the sum of these unit vectors, all of the same weight (ours).
+class CorrectedCLIP:
+    """A CLIP's own patch features, corrected by its own views as a student's patches are (ours).
 
-    Dense features know where things are, views what they are.
+    Dense features know where things are, views what they are. Nothing is trained: how much of a corrected
+    student's score is the student's is what it has more than this.
     """
 
     clip: CLIP
-    grids: tuple[int, ...] = (1, 2, 3)
-    """Of the cells; 1 is the whole image."""
+    correction: Correction = FUSED
     method: Dense = "maskclip"
 
     @property
@@ -148,14 +154,13 @@ class FusedCLIP:
     def predict(
         self, images: Float[Tensor, "batch 3 height width"], queries: Queries
     ) -> Float[Tensor, "batch query rows columns"]:
-        """Cosines of patches; one between two cells has its share of both."""
-        views = ViewSet(grids=self.grids)
+        """Cosines of patches."""
+        size, views = (images.shape[2], images.shape[3]), self.correction.views
         dense = self.clip.dense(images, self.method)
-        overlap = view_overlap(views, (images.shape[2], images.shape[3]), self.multiple)
-        cut = cut_views(images, views, self.clip.image_size)
-        around = self.clip.encode_views(cut).mT @ overlap.to(images.device)
-        fused = F.normalize(dense + around.unflatten(2, dense.shape[2:]), dim=1)
-        return torch.einsum("behw,qe->bhwq", fused, queries.embeddings).movedim(3, 1)
+        overlap = view_overlap(views, size, self.multiple).to(images.device)
+        seen = self.clip.encode_views(cut_views(images, views, self.clip.image_size))
+        patches = self.correction.patches(dense.flatten(2).mT, overlap, seen)
+        return (patches @ queries.embeddings.T).mT.unflatten(2, dense.shape[2:])
 
 
 def clip_segmenter(clip: CLIP, method: Method) -> Segmenter:
@@ -166,9 +171,11 @@ def clip_segmenter(clip: CLIP, method: Method) -> Segmenter:
         case "cells2" | "cells3" | "cells4":
             return ViewAverage(clip, ViewSet(grids=(int(method[-1]),)))
         case "views":
-            return ViewAverage(clip)
+            return ViewAverage(clip, cells=8)
         case "fused":
-            return FusedCLIP(clip)
+            return CorrectedCLIP(clip)
+        case "mean" | "solve":
+            return CorrectedCLIP(clip, Correction(kind=method))
         case _:
             return DenseCLIP(clip, method)
 
