@@ -189,6 +189,13 @@ def test_it_is_loaded_and_asked_for_any_words(run, data):
     assert set(labels.unique().tolist()) <= {0, 1, 2}
 
 
+def test_a_method_without_a_correction_refuses_every_one(run):
+    model = load(run, methods=TOYS)
+    assert model.segmenter("", "none")
+    with pytest.raises(InputError, match="Toy has no correction: leave it out"):
+        model.segmenter("", "mean")
+
+
 def test_without_its_class_the_model_is_refused_by_name(run):
     with pytest.raises(InputError, match="class 'Toy' is none of Distillation"):
         load(run)
