@@ -1,10 +1,10 @@
-"""The embedded default: a small student on the generator's scenes, minutes on two CPU cores.
+"""The embedded default: a student on the generator's scenes, minutes on two CPU cores.
 
 zeroseg quickstart                               # shards, training, scores, report
 zeroseg train configs/quickstart.py              # the training alone, after the shards exist
 
-Batch, learning rate and the missing reconstruction decoder were chosen on the validation split: at
-this length reconstruction took a third of the time and gained nothing (docs/quickstart.md).
+The trunk is the teacher's own tower and starts as it. Batch, rates and the missing reconstruction decoder
+were chosen on the validation split (docs/quickstart.md, docs/ablations.md).
 """
 
 from pathlib import Path
@@ -13,13 +13,15 @@ from configs.composition import composition_student
 from zeroseg import (
     AdamW,
     CLIPConfig,
+    CLIPTower,
     Cosine,
     DataConfig,
     Distillation,
     OnlineTeacher,
     RunConfig,
+    TeacherTower,
+    Trainable,
     ViewComposition,
-    ViT,
 )
 
 teacher = OnlineTeacher(clip=CLIPConfig(architecture="zeroseg-scenes", weights=""))
@@ -27,12 +29,14 @@ teacher = OnlineTeacher(clip=CLIPConfig(architecture="zeroseg-scenes", weights="
 method = Distillation(
     student=composition_student(
         image_size=112,
-        trunk=ViT(patch_size=8, width=128, depth=4, num_heads=4),
+        trunk=CLIPTower(clip=teacher.clip),
         embed_dim=64,
         decoder_depth=0,
     ),
     teacher=teacher,
     losses=ViewComposition(),
+    start=TeacherTower(),
+    trainable=Trainable(rate=0.3),
 )
 
 config = RunConfig(

@@ -81,7 +81,7 @@ class Split:
 
 TRAIN = Split(name="train", images=3000, seed=1, objects=SEEN_OBJECTS)
 """What the student trains on; no unseen object appears in it."""
-VALIDATION = Split(name="val", images=100, seed=2)
+VALIDATION = Split(name="val", images=300, seed=2)
 """For every choice and threshold."""
 TEST = Split(name="test", images=200, seed=3)
 """For the printed scores alone."""

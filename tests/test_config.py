@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import configs
-from configs.quickstart import method as METHOD
+from configs.scenes_scratch import method as METHOD
 from pipelines import cli
 from pipelines.train import read_command
 from zeroseg.config import RunConfig, read_config
@@ -22,7 +22,7 @@ from zeroseg.training.teacher import CachedTeacher
 
 FOLDER = Path(configs.__file__).parent
 FILES = sorted(p for p in FOLDER.glob("*.py") if "config = RunConfig(" in p.read_text())
-QUICKSTART = str(FOLDER / "quickstart.py")
+QUICKSTART = str(FOLDER / "scenes_scratch.py")
 
 
 def stored(config: RunConfig) -> dict:
@@ -172,7 +172,7 @@ def test_a_method_may_stand_in_the_file_of_its_config(tmp_path):
     file.write_text(
         "from dataclasses import dataclass\n"
         "from zeroseg import *\n"
-        "from configs.quickstart import method\n\n\n"
+        "from configs.scenes_scratch import method\n\n\n"
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Mine(Distillation):\n"
         "    extra: int = 3\n\n\n"

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from configs.quickstart import method as QUICKSTART
+from configs.scenes_scratch import method as QUICKSTART
 from pipelines.embed import EmbedConfig
 from zeroseg import (
     CachedTeacher,

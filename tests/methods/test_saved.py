@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from configs.quickstart import method as QUICKSTART
+from configs.scenes_scratch import method as QUICKSTART
 from zeroseg import CLIPConfig, InputError, ViT, ZeroSegConfig
 from zeroseg.methods import saved as saving
 from zeroseg.methods.saved import ModelDescription, load, save

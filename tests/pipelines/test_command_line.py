@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.quickstart import config
+from configs.scenes_scratch import config
 from pipelines import cli
 from pipelines.command_line import read
 from pipelines.completion import TREE
@@ -24,7 +24,7 @@ from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIPConfig
 
 ROOT = Path(__file__).parents[2]
-CONFIG = str(ROOT / "configs/quickstart.py")
+CONFIG = str(ROOT / "configs/scenes_scratch.py")
 COMMANDS = {
     "quickstart": "",
     "embed": "[CONFIG]",

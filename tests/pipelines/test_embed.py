@@ -31,7 +31,7 @@ from zeroseg.training.teacher import ViewEncoder
 
 ROOT = Path(__file__).parents[2]
 CACHE = ShardCache(retries=0)
-CONFIG = str(ROOT / "configs/quickstart.py")
+CONFIG = str(ROOT / "configs/scenes_scratch.py")
 
 
 @pytest.fixture(scope="module")

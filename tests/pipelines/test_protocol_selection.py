@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from configs.quickstart import config
+from configs.scenes_scratch import config
 from pipelines import cli
 from pipelines.command_line import read
 from pipelines.evaluate import EvaluateConfig

@@ -13,7 +13,7 @@ from zeroseg import AdamW, InputError
 from zeroseg.config import RunConfig, read_config
 from zeroseg.training.checkpoints import Content, read
 
-QUICKSTART = str(Path(__file__).parents[2] / "configs/quickstart.py")
+QUICKSTART = str(Path(__file__).parents[2] / "configs/scenes_scratch.py")
 
 
 @pytest.fixture

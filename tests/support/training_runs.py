@@ -51,7 +51,7 @@ def data(folder: Path) -> Path:
 
 def arguments(data: Path, output: Path, steps: int, *more: str) -> list[str]:
     """Of a run of 4 images a step that logs every step."""
-    config = [str(ROOT / "configs/quickstart.py"), "--data.shards", f"{data}/train"]
+    config = [str(ROOT / "configs/scenes_scratch.py"), "--data.shards", f"{data}/train"]
     config += ["--embeddings", f"{data}/embeddings", "--data.batch-size", "4", *SMALL]
     return [*config, "--steps", str(steps), "--log-every", "1", "--output", str(output), *more]
 

@@ -35,7 +35,7 @@ def shards(tmp_path_factory) -> Path:
 
 
 def arguments(shards: Path, output: Path, steps: int = 4, *more: str) -> list[str]:
-    config = [str(ROOT / "configs/quickstart.py"), "--data.shards", f"{shards}/train"]
+    config = [str(ROOT / "configs/scenes_scratch.py"), "--data.shards", f"{shards}/train"]
     size = ["--data.batch-size", "4", "--steps", str(steps), "--log-every", "1", *SMALL]
     return [*config, *size, "--output", str(output), *more]
 
@@ -114,7 +114,7 @@ def test_a_profiled_run_that_recomputes_writes_its_trace_and_an_ordinary_model(s
 
 
 def test_help_names_the_options_and_a_config_its_fields(capsys):
-    for config in ([], [str(ROOT / "configs/quickstart.py")]):
+    for config in ([], [str(ROOT / "configs/scenes_scratch.py")]):
         with pytest.raises(SystemExit) as ended:
             cli.main(["train", *config, "--help"])
         said = capsys.readouterr().out
@@ -176,8 +176,11 @@ def test_two_processes_train_and_score_like_one(shards, tmp_path):
     ("args", "names"),
     [
         (["train", "configs/nothing.py"], "configs/nothing.py"),
-        (["train", "configs/quickstart.py", "--data.shards", "/nowhere/*.tar"], "/nowhere"),
-        (["train", "configs/quickstart.py", "--data.shards", "/nowhere/a.tar"], "/nowhere/a.tar"),
+        (["train", "configs/scenes_scratch.py", "--data.shards", "/nowhere/*.tar"], "/nowhere"),
+        (
+            ["train", "configs/scenes_scratch.py", "--data.shards", "/nowhere/a.tar"],
+            "/nowhere/a.tar",
+        ),
         (["evaluate", "/nowhere", "--benchmark", "voc", "--shards", "x"], "voc21"),
         (["segment", "/nowhere", "README.md", "--classes", "cat"], "at least two"),
         (["segment", "/nowhere", "README.md", "--classes", "cat, dog, cat"], "cat twice"),

@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def test_a_step_from_loader_to_update_never_waits_for_the_gpu(scenes, tmp_path):
-    config = [str(ROOT / "configs/quickstart.py"), "--data.shards", f"{scenes}/train", *SMALL]
+    config = [str(ROOT / "configs/scenes_scratch.py"), "--data.shards", f"{scenes}/train", *SMALL]
     config = read_command([*config, "--precision", "bf16", "--output", str(tmp_path)]).run
     job = build_job(config, accelerator_for(config))
     job.model.train()
