@@ -1,4 +1,5 @@
-"""The main job on the embedded default: shards, embeddings, distillation, zero-shot scores, a report.
+"""The main job on the embedded default: shards, embeddings, distillation, choices on validation data,
+zero-shot scores, a report.
 
     zeroseg quickstart                    # one student, minutes on two cores
     zeroseg quickstart --seeds 0 1 2      # three students, for the spread
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from configs.quickstart import config as STUDENT
 from configs.quickstart import method as METHOD
 from configs.quickstart import teacher as TEACHER
+from pipelines.choose import ChooseConfig, choose
 from pipelines.command_line import UNSET, read
 from pipelines.embed import EmbedConfig, embed
 from pipelines.report.page import report
@@ -61,6 +63,10 @@ from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 SHOWN = 9
 """Pictures of each student."""
 READOUTS: tuple[Readout, ...] = ("segments", "patches", "combined")
+INTERPOLATIONS = (1.0, 0.85, 0.7, 0.55)
+ZOOMS = (1.0, 1.5)
+CONTEXTS = ((0.0, 0.0), (0.3, 0.0))
+"""Among these a student's values are chosen; the first are those of training."""
 CORRECTION = Correction(kind="mean")
 """Of the second part of the table, in which the teacher is there at test."""
 
@@ -91,8 +97,8 @@ def grouping(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
 def baselines(clip: CLIP, model: ZeroSeg) -> dict[str, Segmenter]:
     """What the trained student has to beat."""
     named: dict[str, Segmenter] = {
-        "untrained student, segments": Student(model, "segments"),
-        "untrained student, patches": Student(model, "patches"),
+        "student before training, segments": Student(model, "segments"),
+        "student before training, patches": Student(model, "patches"),
         "one label for the whole image": clip_segmenter(clip, "whole"),
     }
     for grid in (2, 3, 4):
@@ -170,6 +176,32 @@ def trained(run: RunConfig) -> ZeroSeg:
     return model
 
 
+def chosen(run: RunConfig, shards: Path) -> ZeroSeg:
+    """A trained student as it is after what training does not find was chosen on the validation split."""
+    if load(run.output)[0].choice is None:
+        asked = ChooseConfig(
+            model=str(run.output),
+            benchmark=SCENES.name,
+            shards=f"{shards}/val",
+            protocol=ProtocolConfig(name="scenes"),
+            interpolations=INTERPOLATIONS,
+            zooms=ZOOMS,
+            contexts=CONTEXTS,
+            batch_size=BATCH_SIZE,
+        )
+        choose(asked)
+    model = load(run.output)[1]
+    assert isinstance(model, ZeroSeg)
+    return model
+
+
+def before_training() -> ZeroSeg:
+    """A student as it starts: it reads patches as its teacher's MaskCLIP does."""
+    model = METHOD.model()
+    METHOD.start_trunk(model.trunk, TEACHER.clip)
+    return model.eval()
+
+
 def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     """Do it all; return the table: a row per segmenter and seed."""
     begun = time.monotonic()
@@ -178,12 +210,15 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     shards = write_data(config)
     accelerator = accelerator_for(STUDENT)
     teacher = write_embeddings(shards, TEACHER)
-    models = {s: trained(student_config(config, teacher, s)) for s in config.seeds}
+    runs = {s: student_config(config, teacher, s) for s in config.seeds}
+    for run in runs.values():
+        trained(run)
+    models = {s: chosen(run, shards) for s, run in runs.items()}
     clip = CLIP(TEACHER.clip, accelerator.device)
     table = ScenesTable.of(shards, STUDENT.data.cache, accelerator)
     set_seed(config.seeds[0])
-    others = baselines(clip, ZeroSeg(METHOD.student).eval())
-    folders = {seed: config.output / f"student-{seed}" for seed in models}
+    others = baselines(clip, before_training())
+    folders = {seed: run.output for seed, run in runs.items()}
     jobs: list[tuple[str, Segmenter, Path]] = [
         (f"student, {readout}", Student(model, readout), folders[seed])
         for readout in READOUTS
@@ -218,7 +253,7 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
     page = report(
         [*folders.values(), config.output / "without-training"], config.output / "report.html"
     )
-    multiple = others["untrained student, segments"].multiple
+    multiple = others["student before training, segments"].multiple
     test = list(table.everything.images.batches(multiple, batch_size=BATCH_SIZE))
     figures = [grouping(m, test) for m in models.values()]
     summary = summarised(rows)
