@@ -3,7 +3,8 @@
 zeroseg quickstart                               # shards, training, scores, report
 zeroseg train configs/quickstart.py              # the training alone, after the shards exist
 
-The trunk is the teacher's own tower and starts as it. Batch, rates and the missing reconstruction decoder
+The trunk is the teacher's own tower and starts as it; the student reads the scenes, of 112 pixels, enlarged
+to 168, for finer patches. Batch, rates and the missing reconstruction decoder
 were chosen on the validation split (docs/quickstart.md, docs/ablations.md).
 """
 
@@ -28,12 +29,16 @@ teacher = OnlineTeacher(clip=CLIPConfig(architecture="zeroseg-scenes", weights="
 
 method = Distillation(
     student=composition_student(
-        image_size=112,
+        image_size=168,
+        zoom=1.5,
         trunk=CLIPTower(clip=teacher.clip),
+        mask_ratio=0.8,
+        detached_head=True,
         embed_dim=64,
         decoder_depth=0,
     ),
     teacher=teacher,
+    view_size=112,
     losses=ViewComposition(),
     start=TeacherTower(),
     trainable=Trainable(rate=0.3),

@@ -15,8 +15,14 @@ from zeroseg import Trainable, ViT
 method = dataclasses.replace(
     METHOD,
     student=dataclasses.replace(
-        METHOD.student, trunk=ViT(patch_size=8, width=128, depth=4, num_heads=4)
+        METHOD.student,
+        trunk=ViT(patch_size=8, width=128, depth=4, num_heads=4),
+        image_size=112,
+        zoom=1.0,
+        mask_ratio=0.6,
+        detached_head=False,
     ),
+    view_size=0,
     start=None,
     trainable=Trainable(),
 )

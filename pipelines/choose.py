@@ -62,6 +62,7 @@ class ChooseConfig:
     interpolations: tuple[float, ...] = (1.0, 0.85, 0.7, 0.55, 0.4)
     """Shares of the trained trunk."""
     zooms: tuple[float, ...] = (1.0, 1.5, 2.0)
+    regroupings: tuple[float, ...] = (0.0, 20.0)
     contexts: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.3, 0.0), (1.0, 0.0), (1.0, 1.0))
     """Shares of the image's own mean and of its quarter's."""
     batch_size: int = 16
@@ -121,6 +122,7 @@ def candidates(config: ChooseConfig, method: Distillation) -> dict[str, Sequence
     found: dict[str, Sequence[Any]] = {
         "interpolation": config.interpolations,
         "zoom": config.zooms,
+        "regrouping": config.regroupings if has_patches else (0.0,),
         "context": config.contexts if has_patches else ((0.0, 0.0),),
         "readout": method.readouts,
     }

@@ -64,7 +64,7 @@ SHOWN = 9
 """Pictures of each student."""
 READOUTS: tuple[Readout, ...] = ("segments", "patches", "combined")
 INTERPOLATIONS = (1.0, 0.85, 0.7, 0.55)
-ZOOMS = (1.0, 1.5)
+ZOOMS = (1.5,)
 CONTEXTS = ((0.0, 0.0), (0.3, 0.0))
 """Among these a student's values are chosen; the first are those of training."""
 CORRECTION = Correction(kind="mean")

@@ -238,3 +238,30 @@ def test_zoom_changes_nothing_of_training():
 def test_a_zoom_of_nothing_is_refused():
     with pytest.raises(InputError, match=r"student\.zoom is 0\.0"):
         student(zoom=0.0)
+
+
+def test_a_detached_head_moves_neither_trunk_nor_patch_embeddings():
+    model = student(detached_head=True, decoder_depth=0)
+    output = model(pictures())
+    (output.segments.sum() + output.global_feature.sum()).backward()
+    assert all(p.grad is None for p in model.trunk.parameters())
+    assert all(p.grad is not None for p in model.head.parameters())
+    model(pictures()).patches.sum().backward()
+    assert all(p.grad is not None for p in model.trunk.parameters())
+
+
+def test_detaching_changes_no_output():
+    usual, detached = (
+        student(detached_head=how).eval().segment(pictures()) for how in (False, True)
+    )
+    assert torch.equal(usual.segments, detached.segments)
+
+
+def test_reading_assigns_patches_by_what_they_are():
+    model, images = student(regrouping=20.0).eval(), pictures()
+    bare, read = model.segment(images), model.read(images)
+    unit = F.normalize(bare.patches, dim=-1)
+    logits = bare.assignment.log() + 20 * F.normalize(bare.segments, dim=-1) @ unit.mT
+    torch.testing.assert_close(read.assignment, logits.softmax(dim=1))
+    torch.testing.assert_close(read.segments, F.normalize(read.assignment @ unit, dim=-1))
+    assert torch.equal(student().eval().read(images).assignment, bare.assignment)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from configs.quickstart import method as QUICKSTART
+from configs.scenes_scratch import method as SCRATCH
 from tests.support.towers import saved_clip
 from zeroseg import (
     CLIP,
@@ -43,7 +43,7 @@ def clips(tmp_path_factory):
 def student(clip: CLIPConfig, image_size: int, registers=0, **changes) -> ZeroSegConfig:
     tower = CLIPTower(clip=clip, registers=registers)
     return dataclasses.replace(
-        QUICKSTART.student,
+        SCRATCH.student,
         **{
             "trunk": tower,
             "image_size": image_size,
@@ -58,7 +58,7 @@ def student(clip: CLIPConfig, image_size: int, registers=0, **changes) -> ZeroSe
 
 def method(clip: CLIPConfig, image_size: int, trainable=Trainable(), **changes):  # noqa: B008
     return dataclasses.replace(
-        QUICKSTART,
+        SCRATCH,
         student=student(clip, image_size, **changes),
         teacher=OnlineTeacher(clip=clip),
         start=TeacherTower(),

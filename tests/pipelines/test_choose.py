@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from configs.quickstart import method as QUICKSTART
+from configs.scenes_scratch import method as SCRATCH
 from pipelines import cli
 from shards import scenes
 from shards.build import Limits, build
@@ -19,14 +19,14 @@ from zeroseg.store.shard_cache import ShardCache
 
 CLIP = CLIPConfig(architecture="zeroseg-scenes", weights="")
 STUDENT = dataclasses.replace(
-    QUICKSTART.student,
+    SCRATCH.student,
     image_size=112,
     trunk=CLIPTower(clip=CLIP),
     head_width=16,
     head_heads=2,
     segment_tokens=(4, 2),
 )
-METHOD = dataclasses.replace(QUICKSTART, student=STUDENT, start=TeacherTower())
+METHOD = dataclasses.replace(SCRATCH, student=STUDENT, start=TeacherTower())
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
-from zeroseg.models.readouts import StudentOutput
+from zeroseg.models.readouts import StudentOutput, reassigned
 
 Kind = Literal["none", "mean", "solve", "fused", "held-out"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -200,11 +200,10 @@ def regrouped(
     e_m . p_i); `ROUNDS` times, e_m being each time the mean over the last w. `sharpness` 0 leaves the
     assignment as it is.
     """
-    own = assignment.clamp(min=1e-6).log()
+    own, segments = assignment, F.normalize(assignment @ patches, dim=-1)
     for _ in range(ROUNDS):
-        segments = F.normalize(assignment @ patches, dim=-1)
-        assignment = (own + sharpness * (segments @ patches.mT)).softmax(dim=1)
-    return assignment, F.normalize(assignment @ patches, dim=-1)
+        assignment, segments = reassigned(own, segments, patches, sharpness)
+    return assignment, segments
 
 
 def segments_agreeing_with_views(

@@ -62,7 +62,7 @@ class Student:
         self, images: Float[Tensor, "batch 3 height width"], size: tuple[int, int]
     ) -> Int[Tensor, "batch label_height label_width"]:
         """The segment that owns each pixel most, of maps of `size`."""
-        return owners(self.model.segment(images), size)
+        return owners(self.model.read(images), size)
 
 
 @dataclass(frozen=True)

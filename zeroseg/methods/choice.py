@@ -23,6 +23,8 @@ class Choice:
     "Robust fine-tuning of zero-shot models", CVPR 2022)."""
     zoom: float = 1.0
     """`ZeroSegConfig.zoom`."""
+    regrouping: float = 0.0
+    """`ZeroSegConfig.regrouping`."""
     context: tuple[float, float] = (0.0, 0.0)
     """`ZeroSegConfig.context`."""
     readout: str = ""
@@ -36,7 +38,9 @@ class Choice:
 
     def method(self, trained: Distillation) -> Distillation:
         """The method of the student that this makes of a trained one."""
-        student = replace(trained.student, zoom=self.zoom, context=self.context)
+        student = replace(
+            trained.student, zoom=self.zoom, regrouping=self.regrouping, context=self.context
+        )
         return replace(trained, student=student)
 
 

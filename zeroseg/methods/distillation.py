@@ -61,8 +61,8 @@ class Distillation(MethodConfig):
 
     @property
     def image_size(self) -> int:
-        """Side of the student's crop in pixels."""
-        return self.student.image_size
+        """Side of the student's crop, less what the student itself enlarges at test."""
+        return round(self.student.image_size / self.student.zoom)
 
     @property
     def readouts(self) -> tuple[Readout, ...]:
@@ -72,7 +72,7 @@ class Distillation(MethodConfig):
     @property
     def view_side(self) -> int:
         """Side in pixels of the crop that the teacher's views are cut from."""
-        return self.view_size or self.image_size
+        return self.view_size or self.student.image_size
 
     def model(self) -> ZeroSeg:
         """A new student."""
@@ -140,7 +140,7 @@ class Distillation(MethodConfig):
         return student if correction.kind == "none" else CorrectedStudent(student, clip, correction)
 
     def _transform(self, teacher: Teacher, cache: ShardCache) -> Transform:
-        shown = {"size": self.image_size, "view_size": self.view_side, "crops": self.crops}
+        shown = {"size": self.student.image_size, "view_size": self.view_side, "crops": self.crops}
         if teacher.stored is None:
             return UnlabelledCrops(**shown)
         return EmbeddedCrops(**shown, stored=teacher.stored, cache=cache)

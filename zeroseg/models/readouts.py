@@ -52,6 +52,22 @@ def cosines(
     return rearrange(found, "b (h w) c -> b c h w", h=output.grid[0])
 
 
+def reassigned(
+    assignment: Float[Tensor, "batch segment patch"],
+    segments: Float[Tensor, "batch segment embed"],
+    patches: Float[Tensor, "batch patch embed"],
+    sharpness: float,
+) -> tuple[Float[Tensor, "batch segment patch"], Float[Tensor, "batch segment embed"]]:
+    """Patches assigned anew by what they are, and the segments that they make (ours).
+
+    Of unit patches p and unit segments g: w = softmax over m of (log a_mi + sharpness g_m . p_i), and the
+    unit mean of p over w. `sharpness` 0 leaves the assignment as it is.
+    """
+    logits = assignment.clamp(min=1e-6).log() + sharpness * (segments @ patches.mT)
+    assignment = logits.softmax(dim=1)
+    return assignment, F.normalize(assignment @ patches, dim=-1)
+
+
 def owners(output: StudentOutput, size: tuple[int, int]) -> Int[Tensor, "batch height width"]:
     """The segment that owns each pixel most, of maps of `size`; bilinear between patches."""
     maps = output.assignment.unflatten(2, output.grid)

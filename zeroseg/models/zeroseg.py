@@ -17,7 +17,7 @@ from zeroseg.models.context import with_context
 from zeroseg.models.decoder import Decoder
 from zeroseg.models.grouping import Assignment, SegmentationHead
 from zeroseg.models.neck import Neck
-from zeroseg.models.readouts import Readout, StudentOutput, cosines
+from zeroseg.models.readouts import Readout, StudentOutput, cosines, reassigned
 from zeroseg.models.timm_trunk import TimmTrunk
 from zeroseg.models.tower import CLIPTower
 from zeroseg.models.trunk import Trunk
@@ -52,6 +52,9 @@ class ZeroSegConfig:
     """In training. At test it is always soft."""
     cosine_assignment: bool = False
     """Ours: cosine with a learnt scale from 10 in place of GroupViT's scaled dot product."""
+    detached_head: bool = False
+    """Ours: what follows the trunk learns from it and does not move it. Of a `CLIPTower`, which then learns
+    from its patch embeddings alone."""
     token_std: float = 0.02
     """Not stated: spread of the segment tokens at the start."""
     patch_embeddings: bool = False
@@ -63,15 +66,20 @@ class ZeroSegConfig:
     zoom: float = 1.0
     """Ours: at test the student reads the picture enlarged by so much, hence with more and finer
     patches. Training is not changed by it."""
+    regrouping: float = 0.0
+    """Ours: at test patches are assigned to segments once more, by this times their cosine beside the
+    logarithm of what they were assigned (`reassigned`). 0 leaves them as they are."""
     patch_share: float = 0.5
     """Ours: weight of the patches' own scores in the readout `combined`."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.mask_ratio < 1 or self.zoom <= 0:
-            raise InputError(
-                f"student.mask_ratio is {self.mask_ratio} and student.zoom is {self.zoom}: the first must "
-                "lie in [0, 1), the second be positive"
-            )
+        for name, holds, what in (
+            ("mask_ratio", 0 <= self.mask_ratio < 1, "lie in [0, 1)"),
+            ("zoom", self.zoom > 0, "be positive"),
+            ("regrouping", self.regrouping >= 0, "be at least 0"),
+        ):
+            if not holds:
+                raise InputError(f"student.{name} is {getattr(self, name)}: it must {what}")
 
 
 class ZeroSeg(nn.Module):
@@ -139,8 +147,7 @@ class ZeroSeg(nn.Module):
     def segment(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
         """Answer: every patch enters, assignment is soft, nothing is reconstructed.
 
-        Patches are those of the picture as `zoom` enlarges it, each without the context that
-        `predict` gives it.
+        Patches are those of the picture as `zoom` enlarges it. `read` adds what else is done at test.
         """
         self._grid(*images.shape[2:])
         if self.config.zoom != 1:
@@ -148,6 +155,17 @@ class ZeroSeg(nn.Module):
             sides = [patch * round(side * self.config.zoom / patch) for side in images.shape[2:]]
             images = F.interpolate(images, sides, mode="bicubic", antialias=True).clamp(0, 1)
         return self._run(images, None, "soft", None)
+
+    def read(self, images: Float[Tensor, "batch 3 height width"]) -> StudentOutput:
+        """Answer as `segment` does, with patches in context and assigned anew."""
+        output, sharpness = self.segment(images), self.config.regrouping
+        if sharpness and output.patches is not None:
+            unit = F.normalize(output.patches, dim=-1)
+            assignment, segments = reassigned(
+                output.assignment, F.normalize(output.segments, dim=-1), unit, sharpness
+            )
+            output = output._replace(assignment=assignment, segments=segments)
+        return self._in_context(output)
 
     def _run(
         self,
@@ -160,19 +178,24 @@ class ZeroSeg(nn.Module):
         tokens, patches = self.trunk(images, visible)
         if visible is None:
             visible = torch.arange(rows * columns, device=images.device).expand(len(images), -1)
+        detached = self.config.detached_head
+        if detached and patches is not None:
+            tokens = tokens.detach()
         if self.neck is not None:
             tokens = self.neck(tokens, visible, grid)
+        if self.patch_embedding is not None:
+            patches = self.patch_embedding(tokens)
+            tokens = tokens.detach() if detached else tokens
         grouped = self.head(tokens, how)
         segments = self.segment_embedding(grouped.segments).float()
         global_feature = self.global_embedding(
             self.global_layer(grouped.segments).mean(dim=1)
         ).float()
-        if self.patch_embedding is not None:
-            patches = self.patch_embedding(tokens)
         if patches is not None:
             patches = patches.float()
+            told = patches.detach() if detached else patches
             owned = grouped.assignment.sum(dim=-1, keepdim=True).clamp(min=0.5)
-            segments = segments + grouped.assignment @ patches / owned
+            segments = segments + grouped.assignment @ told / owned
         reconstruction = None if decoder is None else decoder(tokens, visible, rows, columns)
         return StudentOutput(
             segments, grouped.assignment, global_feature, patches, visible, reconstruction, grid
@@ -192,7 +215,7 @@ class ZeroSeg(nn.Module):
         check_readout(self.config, readout)
         height, width = images.shape[2:]
         return cosines(
-            self._in_context(self.segment(images)),
+            self.read(images),
             class_embeddings,
             readout,
             size=(height, width),
