@@ -29,6 +29,8 @@ VISIONS = {
     "resnet of CLIP": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "image_size": 64},
     "timm resnet": TIMM | {"timm_model_name": "test_resnet"},
     "timm efficientnet": TIMM | {"timm_model_name": "test_efficientnet"},
+    "attention pooled": TIMM
+    | {"timm_model_name": "test_vit3", "timm_pool": "map", "image_size": 160},
 }
 SIDES = {"transformer": 40}
 NOTHING = Trainable(blocks=0, patch_embedding=False, positions=False, registers=False, rest=False)

@@ -15,8 +15,9 @@ from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.segmenters import Student
 from zeroseg.methods.method import MethodConfig, Training
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.clip_towers import Tower
 from zeroseg.models.segmenter import Segmenter
-from zeroseg.models.tower import CLIPTower, TeacherTower, Tower
+from zeroseg.models.tower import CLIPTower, TeacherTower
 from zeroseg.models.trunk import Trainable, Trunk
 from zeroseg.models.trunk_weights import TrunkWeights, load_trunk
 from zeroseg.models.zeroseg import Readout, ZeroSeg, ZeroSegConfig

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import torch
 from torch import nn
 
 from zeroseg.errors import InputError
@@ -43,7 +44,11 @@ def untrained_tower(name: str, weights: str) -> nn.Module:
     logging.disable(logging.WARNING)  # open_clip's, that it has no weights
     try:
         model: Any = open_clip.create_model(
-            name, load_weights=False, pretrained_text=False, force_quick_gelu=quick_gelu
+            name,
+            load_weights=False,
+            pretrained_text=False,
+            force_quick_gelu=quick_gelu,
+            device=torch.get_default_device(),
         )
     finally:
         logging.disable(logging.NOTSET)

@@ -18,9 +18,11 @@ from jaxtyping import Float
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import Attention, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 from torch import Tensor, nn
 
 from zeroseg.errors import InputError
+from zeroseg.models.timm_models import make_dynamic
 
 Dense = Literal["raw", "maskclip", "sclip", "naclip", "clearclip"]
 """`raw` is CLIP's own last block. The others replace its attention by the function of their name and,
@@ -117,6 +119,12 @@ def dense_features(
         raise InputError(
             f"dense features {method!r} need a plain vision transformer; {_kind(tower)} has 'maskclip'"
         )
+    if pools_by_attention(tower):
+        trunk: Any = tower.trunk
+        make_dynamic(trunk)
+        tokens = trunk.forward_features(pixels)[:, trunk.num_prefix_tokens :]
+        embeddings = token_embeddings(tower, tokens)
+        return rearrange(embeddings, "b (h w) e -> b e h w", h=height // patch)
     return place_embeddings(tower, feature_map(tower, pixels))
 
 
@@ -203,6 +211,22 @@ def _last_block(
         return mixed
     tokens = tokens + mixed
     return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+
+
+def pools_by_attention(tower: nn.Module) -> bool:
+    """Whether a tower is a vision transformer of timm whose head is attention over its patches, as
+    SigLIP's is."""
+    trunk = getattr(tower, "trunk", None)
+    return isinstance(trunk, TimmVisionTransformer) and trunk.attn_pool is not None
+
+
+def token_embeddings(
+    tower: Any, tokens: Float[Tensor, "batch token feature"]
+) -> Float[Tensor, "batch token embed"]:
+    """The head of a tower that pools by attention, over every token alone: its values, as in MaskCLIP
+    (ours for these towers)."""
+    alone = tokens.flatten(0, 1)[:, None]
+    return tower.head(tower.trunk.forward_head(alone)).unflatten(0, tokens.shape[:2])
 
 
 def feature_map(

@@ -114,7 +114,7 @@ class TimmViTTrunk(TimmModel):
         first = model.blocks[0]
         self.num_heads = getattr(getattr(first, "attn", first), "num_heads", None)
         if not model.dynamic_img_size:
-            _make_dynamic(model)
+            make_dynamic(model)
         self.kept = KeptPatches(model.num_prefix_tokens, rotary=isinstance(model, Eva))
         model.patch_drop = self.kept
 
@@ -145,7 +145,7 @@ class KeptPatches(nn.Module):
         return (tokens, self.visible) if self.rotary else tokens
 
 
-def _make_dynamic(model: Any) -> None:
+def make_dynamic(model: Any) -> None:
     """What `dynamic_img_size=True` makes of a plain vision transformer."""
     model.dynamic_img_size = True
     model.patch_embed.strict_img_size = model.patch_embed.flatten = False
