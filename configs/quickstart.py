@@ -46,7 +46,7 @@ method = Distillation(
 
 config = RunConfig(
     method=method,
-    data=DataConfig(shards="data/scenes/train", batch_size=16, workers=0, shuffle=1000),
+    data=DataConfig(shards="data/scenes/train", batch_size=16, workers=0),
     optimizer=AdamW(learning_rate=1.5e-3),
     schedule=Cosine(warmup=60),
     steps=600,

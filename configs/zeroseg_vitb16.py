@@ -30,7 +30,7 @@ config = RunConfig(
         teacher=OnlineTeacher(clip=CLIPConfig(architecture="ViT-L-14", weights="openai")),
         losses=ZeroSegPaper(),
     ),
-    data=DataConfig(shards="data/imagenet", batch_size=4096, workers=8, shuffle=5000),
+    data=DataConfig(shards="data/imagenet", batch_size=4096, workers=8),
     # The base rate 1.5e-4 at batch 256 (section 4.1), scaled to the batch.
     optimizer=AdamW(learning_rate=2.4e-3),
     schedule=Cosine(warmup=20 * STEPS_PER_EPOCH),

@@ -202,6 +202,8 @@ def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool)
             counts=tuple(shard.samples for shard in shards),
             weights=(1.0,) * len(shards),
             versions=tuple(Version(shard.bytes, shard.sha256) for shard in shards),
+            parts=(0,) * len(shards),
+            copied=(0,) * len(shards),
         )
         write_index(embedder.output, written, embedder.record, embedder.cache)
     return finish_set(embedder.output, shards, left_out, built_from)

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from zeroseg.config import RunConfig
+from zeroseg.data.plan import Position
 from zeroseg.errors import InputError
 from zeroseg.records import differences, flat, from_json, to_json
 from zeroseg.store.storage import write_atomically
@@ -48,7 +49,7 @@ class RunFolder:
         """Make it ready, and return the checkpoint to go on from.
 
         Fields of the config that are named in `allowed` may differ from the checkpoint's. Raises
-        InputError when others do, when no checkpoint is whole, or when another run's model is there.
+        InputError when others do, when its place is in another order of the data, when no checkpoint is whole, or when another run's model is there.
         """
         wanted = to_json(self.config)
         fields = flat(wanted)
@@ -65,6 +66,7 @@ class RunFolder:
         if newest is not None:
             state = state_of(newest)
             step = int(state["step"])
+            Position.from_state(state["place"])  # a place in another order, before all else
             self._compare(state, wanted, newest, allowed)
         write_atomically(f"{self.path}/config.json", json.dumps(wanted, indent=2).encode())
         for name in ("metrics.jsonl", "non_finite.jsonl"):

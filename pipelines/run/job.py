@@ -24,7 +24,7 @@ from zeroseg.training.checkpoints import checkpoint_name
 from zeroseg.training.flops import StepFlops
 from zeroseg.training.meter import Meter, matrix_rate
 from zeroseg.training.optimization import Optimization, parameter_groups
-from zeroseg.training.processes import make_accelerator
+from zeroseg.training.processes import make_accelerator, processes_on_a_machine
 from zeroseg.training.state import TrainingState
 from zeroseg.training.tensors import model_tensors
 
@@ -100,6 +100,7 @@ def build_job(config: RunConfig, accelerator: Accelerator) -> Job:
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
         seed=config.seed,
+        on_machine=processes_on_a_machine(accelerator),
     )
     watcher = None
     if config.watch is not None:

@@ -24,6 +24,7 @@ from zeroseg.errors import InputError
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
+from zeroseg.store.tar_index import read_index
 
 
 @pytest.fixture
@@ -34,10 +35,9 @@ def shards(tmp_path) -> str:
 def spoil(folder: str, *numbers: int) -> None:
     """Overwrite the bytes of some images where they stand."""
     opened = open_set(folder, IMPATIENT)
-    reader = ShardReader(opened, IMPATIENT)
     for number in numbers:
         shard, place = divmod(number, opened.counts[0])
-        span = reader._shard(shard).index.members[place]["jpg"]
+        span = read_index(Path(opened.urls[shard])).members[place]["jpg"]
         with open(opened.urls[shard], "r+b") as file:
             file.seek(span.offset)
             file.write(b"\0" * span.size)

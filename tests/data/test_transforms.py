@@ -79,7 +79,7 @@ def test_a_label_is_that_of_the_pixel_at_its_centre():
 
 
 def test_classes_are_found_by_name_in_the_order_of_the_shards():
-    shards = ShardSet((), (), (), (), classes=("dog", "grass", "cat"))
+    shards = ShardSet((), (), (), (), (), (), classes=("dog", "grass", "cat"))
     transform = LabelledCrops(size=8, benchmark=BENCHMARK).on(shards)
     shown = transform(sample(np.zeros((30, 30), np.uint8)), 0)
     assert shown["labels"].unique().tolist() == [IGNORE]  # all dog, which is unseen

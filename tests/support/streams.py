@@ -33,7 +33,7 @@ def write(folder: Path, count: int = 41, per_shard: int = 6) -> str:
 
 def stream(shards: str, rank: int = 0, world_size: int = 1, seed: int = 0, **changes):
     """Of `batch_size` images a process and step."""
-    plain = {"batch_size": 3, "workers": 0, "shuffle": 10, "cache": IMPATIENT}
+    plain = {"batch_size": 3, "workers": 0, "shuffle": None, "cache": IMPATIENT}
     settings = plain | changes
     settings["batch_size"] *= world_size
     config = DataConfig(shards=shards, **settings)

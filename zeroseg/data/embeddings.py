@@ -129,6 +129,11 @@ class EmbeddingSet:
     skip: bool
     """Leave out samples whose embedding cannot be used, instead of stopping."""
 
+    def copied(self, images: Sequence[str]) -> list[int]:
+        """Bytes of the embeddings beside each of some shards of images that must be copied here first."""
+        sizes = dict(zip(map(_name, self.shards.urls), self.shards.copied, strict=True))
+        return [sizes[_name(url)] for url in images]
+
     def check(self, images: Collection[str], crops: Crops, side: int) -> None:
         """Raises InputError unless there is a shard for each of images, of these crops."""
         for field, wanted, found in (
@@ -209,14 +214,14 @@ class EmbeddingReader:
             raise self._refusal(sample, f"not {shape[0]} finite vectors of {shape[1]}")
         return None if box is None else Crop(*box), stored[self.rows].half()
 
-    def prefetch(self, shard: str) -> None:
-        """Fetch the embeddings of a shard of images that will be read soon, if they are remote."""
-        self.reader.prefetch(self.shard_of[_name(shard)])
+    def prefetch(self, shards: Sequence[str]) -> None:
+        """Fetch the embeddings of shards of images that will be read soon, if they are remote."""
+        self.reader.prefetch([self.shard_of[_name(shard)] for shard in shards])
 
     def _members(self, sample: RawSample, turn: int) -> dict[str, bytes]:
         shard = self.shard_of[_name(sample.shard)]
         try:
-            number = self.reader.number(shard, sample.key)
+            number = self.reader.number(shard, sample.key, sample.number)
             if number is not None:
                 return self.reader.read(shard, number, (f"{turn}.npy", "json")).members
         except UnreadableShard as error:

@@ -12,6 +12,9 @@ from typing import Any
 from zeroseg.data.order import Consumed, EpochOrder, cut, measure, rank_share, remaining
 from zeroseg.errors import InputError
 
+ORDER = "rounds of shards, permuted (1)"
+"""Name of the order that a saved place is in, which changes whenever `EpochOrder`'s lines do."""
+
 
 @dataclass(frozen=True)
 class Position:
@@ -23,16 +26,24 @@ class Position:
     of processes."""
     left_out: int = 0
     """Samples at the ends of epochs that did not fill a batch of every process, so far."""
+    mixed: int | None = None
+    """Shards that are mixed at a time in this epoch, once it has begun: it ends as it began, whatever
+    the plan of those who go on with it."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return dataclasses.asdict(self)
+        """Plain values, for JSON, and the order's name."""
+        return {"order": ORDER} | dataclasses.asdict(self)
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> "Position":
-        """The reverse."""
+        """The reverse. Raises InputError for a place in another order."""
+        if (order := state.get("order", "blocks of neighbouring samples")) != ORDER:
+            raise InputError(
+                f"the checkpoint's place in the data is in the order {order!r}, this version reads in "
+                f"{ORDER!r}: finish the run with the version that began it, or begin another --output"
+            )
         consumed = tuple((int(ranks), int(taken)) for ranks, taken in state["consumed"])
-        return Position(int(state["epoch"]), consumed, int(state["left_out"]))
+        return Position(int(state["epoch"]), consumed, int(state["left_out"]), state["mixed"])
 
 
 @dataclass(frozen=True)
@@ -42,9 +53,9 @@ class PlannedBatch:
     epoch: int
     samples: list[tuple[int, int]]
     spare: list[tuple[int, int]]
-    """Stand in when none of the samples can be read; as many, in the same rank_share where it goes on."""
-    following: int | None
-    """The shard that comes after those of these samples, to be fetched meanwhile."""
+    """Stand in when none of the samples can be read; as many, in the same share where it goes on."""
+    following: tuple[int, ...]
+    """The shards that come after those of these samples, to be fetched meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +68,9 @@ class Plan:
 
     counts: tuple[int, ...]
     weights: tuple[float, ...]
-    block: int
+    parts: tuple[int, ...]
+    mixed: int | None
+    """These four as in `EpochOrder`."""
     seed: int
     ranks: int
     """Processes."""
@@ -72,8 +85,8 @@ class Plan:
             )
 
     def order(self, epoch: int) -> EpochOrder:
-        """The line of one epoch."""
-        return EpochOrder(self.counts, self.weights, self.block, self.seed, epoch)
+        """The line of one epoch that begins with this plan."""
+        return self._order(Position(epoch))
 
     def batches(
         self, position: Position, rank: int, first: int = 0, stride: int = 1
@@ -81,7 +94,7 @@ class Plan:
         """Every `stride`-th batch of a process from `place` on, beginning with the `first`; endless."""
         step = first
         while True:
-            order, part = self.order(position.epoch), self._part(position)
+            order, part = self._order(position), self._part(position)
             mine = rank_share(part.left, rank, self.ranks)
             while step < part.steps:
                 at = part.taken + step * self.batch_size
@@ -98,15 +111,22 @@ class Plan:
         if not steps:
             return position
         part = self._part(position)
-        reading = (self.ranks, part.taken + steps * self.batch_size)
-        return dataclasses.replace(position, consumed=(*part.earlier, reading))
+        consumed = (*part.earlier, (self.ranks, part.taken + steps * self.batch_size))
+        return dataclasses.replace(position, consumed=consumed, mixed=self._mixed(position))
+
+    def _mixed(self, position: Position) -> int | None:
+        return position.mixed if position.consumed else self.mixed
+
+    def _order(self, position: Position) -> EpochOrder:
+        mixed = self._mixed(position)
+        return EpochOrder(self.counts, self.weights, self.parts, mixed, self.seed, position.epoch)
 
     def _part(self, position: Position) -> "_Part":
         earlier, taken = position.consumed, 0
         if earlier and earlier[-1][0] == self.ranks:
             *others, (_, taken) = earlier
             earlier = tuple(others)
-        left = remaining(len(self.order(position.epoch)), earlier)
+        left = remaining(len(self._order(position)), earlier)
         shortest = measure(left) // self.ranks
         return _Part(earlier, taken, left, max(0, (shortest - taken) // self.batch_size))
 

@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from zeroseg.data.batch import Batch
 from zeroseg.data.global_batch import divide_batch
 from zeroseg.data.loader import AtWork, load_in_workers
+from zeroseg.data.mixing import mixed_shards
 from zeroseg.data.plan import Plan, Position
 from zeroseg.data.samples import load_batch
 from zeroseg.data.transforms import Transform
@@ -38,8 +39,12 @@ class DataConfig:
     """Images of a step, over all processes."""
     workers: int = 4
     """Loader processes beside each training process; 0 reads in the training process."""
-    shuffle: int = 1000
-    """Neighbouring samples of an epoch's shard order that are shuffled among themselves."""
+    shuffle: int | None = None
+    """Shards whose samples a process shuffles among themselves; 0 leaves samples as they stand in their
+    shards. None is all of a local set, whose epoch is then one draw: each sample once, in an order drawn
+    anew. Of a remote set it is at most 16, and no more than have room in `cache` twice (read, and fetched
+    meanwhile) for each process of the machine: its bytes over twice those of the largest shard, with the
+    embeddings beside it, over the processes. Of a local set without index files it is 16."""
     most_lost: float = 0.01
     """Ours: the run stops when more than this share of what was read could not be decoded (one
     batch's worth is always allowed)."""
@@ -48,19 +53,19 @@ class DataConfig:
     def __post_init__(self) -> None:
         leasts = {"batch_size": 1, "workers": 0, "shuffle": 0}
         for name, least in leasts.items():
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"data.{name} is {getattr(self, name)}: it must be at least {least}"
-                )
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"data.{name} is {value}: it must be at least {least}")
 
 
 class TrainingStream:
     """Endless batches of one process, which knows its place.
 
     Iterate once; `state_dict` is the place after the batches taken so far, the same on every
-    process, and holds for any number of processes, workers and batch size. Raises InputError when
-    shards are missing or too few or a batch cannot be dealt to the processes, and while reading when
-    too many samples are lost.
+    process, and holds for any number of processes, workers and batch size. `on_machine` is the most
+    processes that share a machine's cache, the same number for all of them; all where it is not given.
+    Raises InputError when shards are missing or too few, a batch cannot be dealt to the processes or the
+    cache is too small, and while reading when too many samples are lost.
     """
 
     def __init__(
@@ -71,14 +76,20 @@ class TrainingStream:
         rank: int,
         world_size: int,
         seed: int,
+        on_machine: int | None = None,
     ) -> None:
         self.config, self.rank = config, rank
         self.shards = open_set(config.shards, config.cache, config.weights)
         self.transform = transform.on(self.shards)
+        beside = self.transform.copied(self.shards.urls)
+        copied = [sum(sizes) for sizes in zip(self.shards.copied, beside, strict=True)]
         self.plan = Plan(
             counts=self.shards.counts,
             weights=self.shards.weights,
-            block=config.shuffle,
+            parts=self.shards.parts,
+            mixed=mixed_shards(
+                config.shuffle, self.shards, copied, config.cache, on_machine or world_size
+            ),
             seed=seed,
             ranks=world_size,
             batch_size=divide_batch(config.batch_size, world_size)[0],
@@ -98,7 +109,7 @@ class TrainingStream:
         return self.position.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a place; before iterating."""
+        """Go on from a place; before iterating. Raises InputError for a place in another order."""
         self.start, self.steps = Position.from_state(state), 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -146,9 +157,11 @@ class _Reading(IterableDataset[Batch]):
                 partial(self.transform, epoch=planned.epoch),
             )
             batch = load_batch(reader, planned.samples, decode)
-            if planned.following is not None:
-                reader.prefetch(planned.following)
-                self.transform.prefetch(self.shards.urls[planned.following])
+            if following := planned.following:
+                first = worker % len(following)  # each worker fetches others first
+                following = following[first:] + following[:first]
+                reader.prefetch(following)
+                self.transform.prefetch([self.shards.urls[shard] for shard in following])
             if not batch.keys:  # every process must make this step: neighbours stand in
                 spare = load_batch(reader, planned.spare, decode)
                 batch = dataclasses.replace(spare, lost=batch.lost + spare.lost)

@@ -1,6 +1,7 @@
 """What an epoch shows of a sample: unlabelled crops, crops with stored embeddings, labelled crops."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -30,8 +31,12 @@ class Transform(Protocol):
         """The transform for a set of shards. Raises InputError when they do not fit each other."""
         ...
 
-    def prefetch(self, shard: str) -> None:
-        """Fetch what lies beside a shard that will be read soon."""
+    def copied(self, shards: Sequence[str]) -> Sequence[int]:
+        """Bytes beside each shard that must be copied here before its samples can be shown."""
+        ...
+
+    def prefetch(self, shards: Sequence[str]) -> None:
+        """Fetch what lies beside shards that will be read soon."""
         ...
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
@@ -56,7 +61,11 @@ class UnlabelledCrops:
         """Any shards will do."""
         return self
 
-    def prefetch(self, shard: str) -> None:
+    def copied(self, shards: Sequence[str]) -> list[int]:
+        """Nothing lies beside a shard."""
+        return [0] * len(shards)
+
+    def prefetch(self, shards: Sequence[str]) -> None:
         """Nothing lies beside a shard."""
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
@@ -94,9 +103,13 @@ class EmbeddedCrops:
         self.stored.check(shards.urls, self.crops, self.view_size)
         return self
 
-    def prefetch(self, shard: str) -> None:
-        """Fetch the embeddings of a shard's images."""
-        self.reader.prefetch(shard)
+    def copied(self, shards: Sequence[str]) -> list[int]:
+        """Bytes of their embeddings, where those are remote."""
+        return self.stored.copied(shards)
+
+    def prefetch(self, shards: Sequence[str]) -> None:
+        """Fetch the embeddings of their images."""
+        self.reader.prefetch(shards)
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
         """`images` and `embeddings`."""
@@ -127,7 +140,11 @@ class LabelledCrops:
         """With the benchmark's classes in the order of the shards' labels."""
         return replace(self, benchmark=self.benchmark.on(shards.classes))
 
-    def prefetch(self, shard: str) -> None:
+    def copied(self, shards: Sequence[str]) -> list[int]:
+        """Nothing lies beside a shard."""
+        return [0] * len(shards)
+
+    def prefetch(self, shards: Sequence[str]) -> None:
         """Nothing lies beside a shard."""
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:

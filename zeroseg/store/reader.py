@@ -3,19 +3,25 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from zeroseg.errors import InputError
-from zeroseg.store.shard_cache import Result, ShardCache, is_local
-from zeroseg.store.shard_set import ShardSet
-from zeroseg.store.tar_index import TarIndex, read_index
+import numpy as np
 
-OPEN_SHARDS = 8
-"""Most shards that a reader holds open; a shuffled block of neighbours seldom spans more."""
+from zeroseg.errors import InputError
+from zeroseg.store.index_file import IndexFile
+from zeroseg.store.shard_cache import Result, ShardCache
+from zeroseg.store.shard_set import ShardSet
+from zeroseg.store.tar_index import TarIndex, index_path, scan
+
+OPEN_SHARDS = 64
+"""Most shards that a reader holds open, two files each. An epoch that is shuffled as a whole comes to all
+of them in turn; to open one again costs microseconds, for its `LINES` are remembered."""
+LINES = 1 << 26
+"""Most bytes that a reader remembers of index files: of 16 million samples."""
 
 
 class UnreadableShard(Exception):
@@ -28,31 +34,40 @@ class RawSample(NamedTuple):
     shard: str
     key: str
     members: dict[str, bytes]
+    number: int = 0
+    """Its number in the shard."""
 
 
 class _OpenShard(NamedTuple):
-    index: TarIndex
+    index: IndexFile | TarIndex
     file: int
     """Its descriptor."""
 
+    def close(self) -> None:
+        os.close(self.file)
+        self.index.close()
+
 
 class ShardReader:
-    """Reads samples by shard and number; keeps a few shards open. One for each process."""
+    """Reads samples by shard and number; keeps some shards open. One for each process."""
 
     def __init__(self, shards: ShardSet, cache: ShardCache) -> None:
         self.shards, self.cache = shards, cache
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
+        self._lines: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._line_bytes = 0
         self._unreadable: dict[int, str] = {}
-        self._expected: int | None = None
+        self._expected: tuple[int, ...] = ()
         self._copying: threading.Thread | None = None
 
     def key(self, shard: int, number: int) -> str:
         """Key of a sample. Raises UnreadableShard."""
-        return self._shard(shard).index.keys[number]
+        return self._shard(shard).index.key(number)
 
-    def number(self, shard: int, key: str) -> int | None:
-        """Number of the sample of that key; None if the shard has none. Raises UnreadableShard."""
-        return self._shard(shard).index.numbers.get(key)
+    def number(self, shard: int, key: str, expected: int = 0) -> int | None:
+        """Number of the sample of that key; None if the shard has none. Found sooner where it is expected.
+        Raises UnreadableShard."""
+        return self._shard(shard).index.number(key, expected)
 
     def read(self, shard: int, number: int, only: Collection[str] = ()) -> RawSample:
         """A sample's members, all or `only` those of these extensions, as far as it has them.
@@ -60,33 +75,36 @@ class ShardReader:
         Raises UnreadableShard, or OSError when the file is shorter than its index says.
         """
         index, file = self._shard(shard)
+        key, spans = index.sample(number)
         members = {}
-        for extension, span in index.members[number].items():
+        for extension, span in spans.items():
             if only and extension not in only:
                 continue
             members[extension] = os.pread(file, span.size, span.offset)
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")
-        return RawSample(self.shards.urls[shard], index.keys[number], members)
+        return RawSample(self.shards.urls[shard], key, members, number)
 
-    def prefetch(self, shard: int) -> None:
-        """Begin to copy a remote shard, which will be read soon, in the background."""
+    def prefetch(self, shards: Sequence[int]) -> None:
+        """Begin to copy remote shards, which will be read soon, in the background, one after another."""
+        wanted = tuple(shards)
         busy = self._copying is not None and self._copying.is_alive()
-        if busy or shard == self._expected or shard in self._open:
+        if busy or wanted == self._expected:
             return
-        self._expected = shard
-        if not is_local(self.shards.urls[shard]):
-            self._copying = threading.Thread(target=self._copy, args=(shard,), daemon=True)
+        self._expected = wanted
+        if missing := [s for s in wanted if self.shards.copied[s] and s not in self._open]:
+            self._copying = threading.Thread(target=self._copy, args=(missing,), daemon=True)
             self._copying.start()
 
-    def _copy(self, shard: int) -> None:
-        with suppress(Exception):  # it is tried again, and told, once the shard is needed
-            self._read(shard, lambda copy: None)
+    def _copy(self, shards: Sequence[int]) -> None:
+        for shard in shards:
+            with suppress(Exception):  # it is tried again, and told, once the shard is needed
+                self._read(shard, lambda copy: None)
 
     def close(self) -> None:
         """Close every shard."""
         while self._open:
-            os.close(self._open.popitem()[1].file)
+            self._open.popitem()[1].close()
 
     def _shard(self, shard: int) -> _OpenShard:
         if shard in self._unreadable:
@@ -99,7 +117,7 @@ class ShardReader:
                 self._unreadable[shard] = str(error)
                 raise UnreadableShard(str(error)) from error
             if len(self._open) > OPEN_SHARDS:
-                os.close(self._open.popitem(last=False)[1].file)
+                self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
         return self._open[shard]
 
@@ -107,10 +125,27 @@ class ShardReader:
         return self.cache.read(self.shards.urls[shard], action, self.shards.versions[shard])
 
     def _open_copy(self, shard: int, path: Path) -> _OpenShard:
-        index = read_index(path)
-        if len(index) != self.shards.counts[shard]:
-            raise InputError(
-                f"shard {self.shards.urls[shard]} has {len(index)} samples, "
-                f"{self.shards.counts[shard]} were counted before"
-            )
-        return _OpenShard(index, os.open(path, os.O_RDONLY))
+        index = self._index(shard, path)
+        try:
+            if len(index) != self.shards.counts[shard]:
+                raise InputError(
+                    f"shard {self.shards.urls[shard]} has {len(index)} samples, "
+                    f"{self.shards.counts[shard]} were counted before"
+                )
+            return _OpenShard(index, os.open(path, os.O_RDONLY))
+        except BaseException:
+            index.close()
+            raise
+
+    def _index(self, shard: int, path: Path) -> IndexFile | TarIndex:
+        known = self._lines.pop(shard, None)
+        self._line_bytes -= 0 if known is None else known.nbytes
+        try:
+            index = IndexFile(index_path(path), known)
+        except FileNotFoundError:
+            return scan(path)
+        self._lines[shard] = index.ends
+        self._line_bytes += index.ends.nbytes
+        while self._line_bytes > LINES and len(self._lines) > 1:
+            self._line_bytes -= self._lines.popitem(last=False)[1].nbytes
+        return index

@@ -15,7 +15,7 @@ from zeroseg.errors import InputError
 from zeroseg.store.manifest import Manifest, ShardRecord, read_manifest
 from zeroseg.store.shard_cache import ShardCache, is_local
 from zeroseg.store.storage import Version, join, version
-from zeroseg.store.tar_index import TarIndex, image_extension, read_index
+from zeroseg.store.tar_index import TarIndex, image_extension, index_path, read_index
 
 Manifests = Callable[[str], Manifest | None]
 """Reads a folder's manifest, each once."""
@@ -32,6 +32,10 @@ class ShardSet:
     """How often each shard comes in an epoch."""
     versions: tuple[Version, ...]
     """Version of each shard that was counted: its manifest's, else its storage's."""
+    parts: tuple[int, ...]
+    """Which part of the spec each shard is of."""
+    copied: tuple[int, ...]
+    """Bytes that must be copied here before a shard can be read; 0 of a local one."""
     classes: tuple[str, ...] = ()
     """Class names by label index; empty without a manifest, or when two manifests differ."""
 
@@ -39,6 +43,11 @@ class ShardSet:
     def samples(self) -> int:
         """Samples in all shards, each once."""
         return sum(self.counts)
+
+    @property
+    def indexed(self) -> bool:
+        """Whether every shard is local and has an index file, so that any sample is found at once."""
+        return all(is_local(url) and index_path(Path(url)).is_file() for url in self.urls)
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -73,13 +82,17 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     lists = {manifest.classes if manifest else () for manifest in beside}
     return ShardSet(
         urls=tuple(urls),
-        counts=tuple(count for count, _ in counted),
+        counts=tuple(count for count, _, _ in counted),
         weights=tuple(
             weight
             for weight, part in zip(weights or [1.0] * len(parts), found, strict=True)
             for _ in part
         ),
-        versions=tuple(version for _, version in counted),
+        versions=tuple(version for _, version, _ in counted),
+        parts=tuple(number for number, part in enumerate(found) for _ in part),
+        copied=tuple(
+            0 if is_local(url) else size for url, (*_, size) in zip(urls, counted, strict=True)
+        ),
         classes=lists.pop() if len(lists) == 1 else (),
     )
 
@@ -142,8 +155,8 @@ def _record(url: str, manifest: Manifest | None) -> ShardRecord | None:
     return record
 
 
-def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int, Version]:
-    """Samples of a shard and their version: its manifest's, else by reading it through.
+def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int, Version, int]:
+    """Samples of a shard, its version and bytes: its manifest's, else by reading it through.
 
     Raises InputError when a local file is missing or not as long as its manifest says, or when a
     shard without manifest cannot be read or has no image.
@@ -158,9 +171,9 @@ def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int
                 f"shard {url} has {size} bytes but its manifest says {record.bytes}: "
                 "copy it again, build the set again, or copy what is whole by `zeroseg shards check --repair`"
             )
-        return record.samples, Version(record.bytes, record.sha256)
+        return record.samples, Version(record.bytes, record.sha256), record.bytes
     try:
-        index, told = cache.retry(lambda: _read_through(url, cache))
+        index, told, size = cache.retry(lambda: _read_through(url, cache))
     except OSError as error:
         raise InputError(f"shard {url} cannot be read ({error}): check the address") from error
     if not any(image_extension(members) for members in index.members):
@@ -168,10 +181,11 @@ def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int
             f"shard {url} holds no image: its samples need a member `<key>.jpg` "
             "(see shards/README.md)"
         )
-    return len(index), told
+    return len(index), told, size
 
 
-def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex, Version]:
-    """Index of a shard without manifest, and the version that its storage tells."""
+def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex, Version, int]:
+    """Index of a shard without manifest, the version that its storage tells, and its bytes."""
     told = Version() if is_local(url) or url.startswith("pipe:") else version(url)
-    return cache.read(url, read_index, told), told
+    index, size = cache.read(url, lambda copy: (read_index(copy), copy.stat().st_size), told)
+    return index, told, size

@@ -37,9 +37,23 @@ class TarIndex:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def key(self, number: int) -> str:
+        """Key of a sample."""
+        return self.keys[number]
+
+    def sample(self, number: int) -> tuple[str, Mapping[str, Span]]:
+        """Key of a sample and the spans of its members."""
+        return self.keys[number], self.members[number]
+
+    def number(self, key: str, expected: int = 0) -> int | None:
+        """Number of the sample of a key, None without one; `expected` is not needed here."""
+        return self._numbers.get(key)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     @cached_property
-    def numbers(self) -> dict[str, int]:
-        """Number of each sample by its key."""
+    def _numbers(self) -> dict[str, int]:
         return {key: number for number, key in enumerate(self.keys)}
 
 
@@ -110,19 +124,16 @@ def parse_index(text: str, path: str) -> TarIndex:
             f"index {path} does not begin with '{VERSION} {len(lines)}': delete it, it is made "
             "again by `zeroseg shards index`"
         )
-    keys, members = [], []
-    for line in lines:
-        fields = line.split()
-        keys.append(split_name(fields[3])[0])
-        members.append(
-            {
-                extension: Span(int(offset), int(size))
-                for extension, offset, size in zip(
-                    fields[::4], fields[1::4], fields[2::4], strict=True
-                )
-            }
-        )
-    return TarIndex(tuple(keys), tuple(members))
+    samples = [parse_line(line) for line in lines]
+    return TarIndex(tuple(key for key, _ in samples), tuple(members for _, members in samples))
+
+
+def parse_line(line: str) -> tuple[str, dict[str, Span]]:
+    """Key of a sample and the spans of its members, from its line of an index file."""
+    fields = line.split()
+    spans = zip(fields[::4], fields[1::4], fields[2::4], strict=True)
+    members = {extension: Span(int(offset), int(size)) for extension, offset, size in spans}
+    return split_name(fields[3])[0], members
 
 
 def index_text(index: TarIndex) -> str:

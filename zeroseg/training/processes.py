@@ -7,7 +7,9 @@ environment, and is read here.
 import ctypes
 import os
 import signal
+import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal, TypeVar
@@ -15,7 +17,12 @@ from typing import Literal, TypeVar
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType, broadcast_object_list, parse_flag_from_env
+from accelerate.utils import (
+    DistributedType,
+    broadcast_object_list,
+    gather_object,
+    parse_flag_from_env,
+)
 
 from zeroseg.errors import InputError
 from zeroseg.models.precision import has_fast_bfloat16
@@ -95,6 +102,12 @@ def check_world(found: int) -> None:
             f"{launched} processes were launched but this one sees {found}: "
             "without GPUs, set ACCELERATE_USE_CPU=true"
         )
+
+
+def processes_on_a_machine(accelerator: Accelerator) -> int:
+    """The most processes of the job that share one machine; the same answer on all of them."""
+    hosts: list[object] = gather_object([socket.gethostname()])
+    return max(Counter(hosts).values())
 
 
 def broadcast_from_main(accelerator: Accelerator, find: Callable[[], Found]) -> Found:

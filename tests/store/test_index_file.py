@@ -1,0 +1,74 @@
+"""An index file that is read line by line tells what one read as a whole does."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroseg.errors import InputError
+from zeroseg.store.index_file import IndexFile
+from zeroseg.store.tar_index import Span, TarIndex, index_text, parse_index
+
+NAMES = st.lists(
+    st.text("ab/é-_0", min_size=1, max_size=6).filter(
+        lambda name: not name.startswith("/") and not name.endswith("/")
+    ),
+    unique=True,
+    max_size=12,
+)
+
+
+def index(keys) -> TarIndex:
+    members = tuple(
+        {"jpg": Span(512 * i, i), "json": Span(512 * i + 5, 7)} for i in range(len(keys))
+    )
+    return TarIndex(tuple(keys), members)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("index") / "shard.idx"
+
+
+@given(NAMES, st.booleans(), st.integers(0, 20))
+def test_samples_and_numbers_are_those_of_the_whole(path, keys, last_newline, expected):
+    whole, text = index(keys), index_text(index(keys))
+    path.write_text(text if last_newline else text.removesuffix("\n"))
+    lines = IndexFile(path)
+    again = IndexFile(path, lines.ends)
+    assert len(lines) == len(whole)
+    for number, key in enumerate(keys):
+        assert lines.sample(number) == again.sample(number) == whole.sample(number)
+        assert lines.number(key, expected) == again.number(key) == number
+    assert lines.number("absent", expected) is None
+    lines.close()
+    again.close()
+
+
+def test_a_key_that_begins_like_another_is_not_taken_for_it(path):
+    path.write_text(index_text(index([f"deep.{i}/a" for i in range(20)] + ["deep"])))
+    lines = IndexFile(path)
+    assert lines.number("deep", 9) == 20
+    assert lines.number("deep.3/a", 15) == 3
+    lines.close()
+
+
+def test_ends_of_another_file_are_not_believed(path):
+    path.write_text(index_text(index(["a", "b"])))
+    before = IndexFile(path)
+    path.write_text(index_text(index(["a", "b", "c"])))
+    after = IndexFile(path, before.ends)
+    assert [after.key(n) for n in range(len(after))] == ["a", "b", "c"]
+    before.close()
+    after.close()
+
+
+@pytest.mark.parametrize("text", ["", "v1.1 1\nx", "v1.2 3\njpg 0 0 a.jpg\n", "\xff\xfe"])
+def test_what_is_no_index_is_refused_as_the_whole_is(path, text):
+    path.write_text(text)
+    with pytest.raises(InputError) as one:
+        IndexFile(path)
+    with pytest.raises(InputError) as other:
+        parse_index(text, str(path))
+    assert str(one.value) == str(other.value)
