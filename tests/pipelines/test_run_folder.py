@@ -11,6 +11,7 @@ from pipelines.run import folder as run_folder
 from pipelines.run.folder import RunFolder, code
 from zeroseg import AdamW, InputError
 from zeroseg.config import RunConfig, read_config
+from zeroseg.data.plan import Position
 from zeroseg.training.checkpoints import Content, read
 
 QUICKSTART = str(Path(__file__).parents[2] / "configs/scenes_scratch.py")
@@ -23,7 +24,8 @@ def config(tmp_path) -> RunConfig:
 
 def saved(config: RunConfig, step: int) -> RunFolder:
     folder = RunFolder.of(config)
-    content = Content({"student": {"a": torch.ones(2)}}, {"step": step})
+    plain = {"step": step, "place": Position().state_dict()}
+    content = Content({"student": {"a": torch.ones(2)}}, plain)
     folder.checkpoints.write(step, folder.signed(content))
     return folder
 
@@ -77,6 +79,16 @@ def test_another_config_is_refused_by_its_fields_unless_they_are_allowed_by_name
         RunFolder.of(other).begin(["lerning_rate"])
 
 
+def test_a_place_in_the_order_of_a_version_before_is_refused_before_its_config(config):
+    place = {"epoch": 1, "consumed": [[2, 8]], "left_out": 3}
+    folder = RunFolder.of(config)
+    content = Content({"student": {"a": torch.ones(2)}}, {"step": 4, "place": place})
+    folder.checkpoints.write(4, folder.signed(content))
+    other = replace(config, data=replace(config.data, shuffle=9))
+    with pytest.raises(InputError, match=r"place in the data .* finish the run with the version"):
+        RunFolder.of(other).begin()
+
+
 def test_a_checkpoint_that_lacks_a_field_is_taken_to_have_its_default(config):
     saved(config, 4)
     folder = config.output / "checkpoints/step-00000004"
@@ -114,7 +126,7 @@ def test_other_code_is_said_not_refused(config, capsys):
     folder = saved(config, 4)
     assert folder.begin() is not None
     assert "was written by" not in capsys.readouterr().err
-    older = Content({"student": {}}, {"step": 5})
+    older = Content({"student": {}}, {"step": 5, "place": Position().state_dict()})
     signed = folder.signed(older)
     state = {**signed.state, "code": code() | {"zeroseg": "0.0.1"}}
     folder.checkpoints.write(5, Content({"student": {"a": torch.ones(1)}}, state))

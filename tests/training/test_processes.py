@@ -7,7 +7,7 @@ from accelerate import PartialState
 
 from tests.support.jobs import Job
 from zeroseg import InputError
-from zeroseg.training.processes import adopt_slurm, make_accelerator
+from zeroseg.training.processes import adopt_slurm, make_accelerator, processes_on_a_machine
 
 SLURM = {"SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "4", "SLURM_LOCALID": "1"}
 MEETING = {"MASTER_ADDR": "node1", "MASTER_PORT": "20001"}
@@ -63,6 +63,16 @@ def test_a_job_that_is_not_what_was_launched_is_an_error(monkeypatch, join, envi
     job = Job(join)
     assert f"InputError: {says}" in job.ended()
     assert job.statuses == [1]
+
+
+def two_on_this_machine() -> None:
+    print(f"{processes_on_a_machine(make_accelerator('no'))} here")
+
+
+def test_processes_know_how_many_share_their_machine():
+    assert processes_on_a_machine(make_accelerator("no")) == 1
+    job = Job(two_on_this_machine, ranks=2)
+    assert job.ended().count("2 here") == 2
 
 
 def test_a_process_may_train_in_one_precision_and_score_in_another():

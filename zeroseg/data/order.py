@@ -53,9 +53,14 @@ class EpochOrder:
         return np.concatenate(lines)
 
     @cached_property
+    def _counts(self) -> Int[ndarray, " place"]:
+        """Samples of each of `shards`."""
+        return np.asarray(self.counts)[self.shards]
+
+    @cached_property
     def _ends(self) -> Int[ndarray, " place"]:
         """Where the samples of each of `shards` end, on a line of them all."""
-        return np.cumsum(np.asarray(self.counts)[self.shards])
+        return np.cumsum(self._counts)
 
     @cached_property
     def _cuts(self) -> Int[ndarray, "part cut"]:
@@ -69,7 +74,7 @@ class EpochOrder:
             room = max(1, room - len(sizes))
         rounds = max(1, -(-len(self.shards) // room))
         starts = np.concatenate(([0], self._ends))
-        counts = np.append(np.diff(starts), 0)
+        counts = np.append(self._counts, 0)
         cuts = []
         for first, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
             place, rest = np.divmod(size * np.arange(rounds + 1), rounds)
@@ -100,7 +105,7 @@ class EpochOrder:
             places.append(self._places(number, inside))
         line = np.concatenate(places)
         at = np.searchsorted(self._ends, line, side="right")
-        numbers = line - self._ends[at] + np.asarray(self.counts)[self.shards[at]]
+        numbers = line - self._ends[at] + self._counts[at]
         return list(zip(self.shards[at].tolist(), numbers.tolist(), strict=True))
 
     def following(self, position: int, share: Sequence[Interval]) -> tuple[int, ...]:

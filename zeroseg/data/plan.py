@@ -7,6 +7,7 @@ processes, so that a job may go on with more or fewer of them.
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from zeroseg.data.order import Consumed, EpochOrder, cut, measure, rank_share, remaining
@@ -118,8 +119,18 @@ class Plan:
         return position.mixed if position.consumed else self.mixed
 
     def _order(self, position: Position) -> EpochOrder:
-        mixed = self._mixed(position)
-        return EpochOrder(self.counts, self.weights, self.parts, mixed, self.seed, position.epoch)
+        epoch, mixed = key = (position.epoch, self._mixed(position))
+        if key not in self._orders:
+            self._orders.clear()
+            self._orders[key] = EpochOrder(
+                self.counts, self.weights, self.parts, mixed, self.seed, epoch
+            )
+        return self._orders[key]
+
+    @cached_property
+    def _orders(self) -> dict[tuple[int, int | None], EpochOrder]:
+        """The order that was asked for last, whose line of shards takes a while to lay."""
+        return {}
 
     def _part(self, position: Position) -> "_Part":
         earlier, taken = position.consumed, 0

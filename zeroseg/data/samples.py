@@ -1,6 +1,6 @@
 """Samples: from a shard's bytes to the tensors of a batch, and a name for each that cannot be had."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import torch
@@ -44,11 +44,12 @@ def labels_bytes(sample: RawSample) -> bytes:
     return sample.members[LABELS]
 
 
-def load_batch(reader: ShardReader, samples: Iterable[tuple[int, int]], decode: Decode) -> Batch:
+def load_batch(reader: ShardReader, samples: Sequence[tuple[int, int]], decode: Decode) -> Batch:
     """Read and decode samples of one size; what cannot be had is in `lost`.
 
     Raises InputError where that is what decoding raises: it is meant to stop the run.
     """
+    reader.announce(samples)
     decoded, lost = read_samples(reader, samples, decode)
     names = decoded[0][1].keys() if decoded else ()
     tensors = {name: torch.stack([parts[name] for _, parts in decoded]) for name in names}

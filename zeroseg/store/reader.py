@@ -3,25 +3,21 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from zeroseg.errors import InputError
-from zeroseg.store.index_file import IndexFile
+from zeroseg.store.index_file import Blocks, IndexFile
 from zeroseg.store.shard_cache import Result, ShardCache
 from zeroseg.store.shard_set import ShardSet
 from zeroseg.store.tar_index import TarIndex, index_path, scan
 
 OPEN_SHARDS = 64
 """Most shards that a reader holds open, two files each. An epoch that is shuffled as a whole comes to all
-of them in turn; to open one again costs microseconds, for its `LINES` are remembered."""
-LINES = 1 << 26
-"""Most bytes that a reader remembers of index files: of 16 million samples."""
+of them in turn; to open one again costs microseconds, for where its index file has what is remembered."""
 
 
 class UnreadableShard(Exception):
@@ -54,8 +50,7 @@ class ShardReader:
     def __init__(self, shards: ShardSet, cache: ShardCache) -> None:
         self.shards, self.cache = shards, cache
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
-        self._lines: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._line_bytes = 0
+        self._blocks: dict[int, Blocks] = {}
         self._unreadable: dict[int, str] = {}
         self._expected: tuple[int, ...] = ()
         self._copying: threading.Thread | None = None
@@ -84,6 +79,17 @@ class ShardReader:
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")
         return RawSample(self.shards.urls[shard], key, members, number)
+
+    def announce(self, samples: Iterable[tuple[int, int]]) -> None:
+        """Have the disk read samples, all at once, that will be read and decoded one after another."""
+        if not hasattr(os, "posix_fadvise"):  # macOS
+            return
+        for shard, number in samples:
+            with suppress(Exception):  # it is told once the sample is read
+                index, file = self._shard(shard)
+                spans = index.sample(number)[1].values()
+                first, end = min(s.offset for s in spans), max(s.offset + s.size for s in spans)
+                os.posix_fadvise(file, first, end - first, os.POSIX_FADV_WILLNEED)
 
     def prefetch(self, shards: Sequence[int]) -> None:
         """Begin to copy remote shards, which will be read soon, in the background, one after another."""
@@ -138,14 +144,9 @@ class ShardReader:
             raise
 
     def _index(self, shard: int, path: Path) -> IndexFile | TarIndex:
-        known = self._lines.pop(shard, None)
-        self._line_bytes -= 0 if known is None else known.nbytes
         try:
-            index = IndexFile(index_path(path), known)
+            index = IndexFile(index_path(path), self._blocks.get(shard))
         except FileNotFoundError:
             return scan(path)
-        self._lines[shard] = index.ends
-        self._line_bytes += index.ends.nbytes
-        while self._line_bytes > LINES and len(self._lines) > 1:
-            self._line_bytes -= self._lines.popitem(last=False)[1].nbytes
+        self._blocks[shard] = index.blocks
         return index
