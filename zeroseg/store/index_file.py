@@ -27,7 +27,7 @@ class Blocks(NamedTuple):
 class IndexFile:
     """The samples of one shard, as its index file has them (`tar_index`), found when they are asked for.
 
-    A shard of 10,000 samples takes 3 kB of memory; as a `TarIndex` it takes about 10 MB, and 100 ms to read.
+    A shard of 10,000 samples takes 5 kB of memory; as a `TarIndex` it takes about 10 MB, and 100 ms to read.
     """
 
     def __init__(self, path: Path, blocks: Blocks | None = None) -> None:
