@@ -30,10 +30,10 @@ def test_an_attention_pool_that_weighs_all_alike_is_the_mean_of_the_dense_featur
     close(found.mean(dim=(2, 3)), visual(pixels(64, 64)))
 
 
-def timm_tower(name) -> nn.Module:
+def timm_tower(name, pool="avg") -> nn.Module:
     torch.manual_seed(0)
     vision = {"timm_model_name": name, "timm_model_pretrained": False, "image_size": 32}
-    vision |= {"timm_pool": "avg", "timm_proj": "linear"}
+    vision |= {"timm_pool": pool, "timm_proj": "linear"}
     return open_clip.CLIP(6, vision, TEXT).visual.eval().requires_grad_(False)
 
 
@@ -52,6 +52,17 @@ def test_an_image_of_one_place_has_its_own_embedding_there(name):
     visual = timm_tower(name)
     images = pixels(patch_size(visual), patch_size(visual))
     close(dense_features(visual, images, "maskclip"), visual(images)[..., None, None])
+
+
+def test_a_tower_that_pools_by_attention_reads_each_token_by_its_head_alone():
+    visual = timm_tower("test_vit3", pool="map")
+    images = pixels(48, 32)
+    found = dense_features(visual, images, "maskclip")
+    assert found.shape == (2, 6, 3, 2)
+    tokens = visual.trunk.forward_features(images)
+    for place in range(6):
+        alone = visual.head(visual.trunk.forward_head(tokens[:, place + 1 : place + 2]))
+        close(found.flatten(2)[..., place], alone)
 
 
 @pytest.mark.parametrize("build", [resnet, lambda: timm_tower("test_resnet")])
