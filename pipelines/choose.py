@@ -3,8 +3,8 @@
     zeroseg choose runs/x --benchmark scenes --shards data/scenes/val --protocol.name scenes
 
 How much of the trunk's training is kept, how far pictures are enlarged, how much of its context a patch
-is given, and which readout is the default: one after the other, each at the best of those before it, by
-the hIoU where the benchmark has unseen classes and the mIoU where not. The model as it was trained stays
+is given, how patches are assigned anew (by what segments then say), and which readout is the default: one
+after the other, each at the best of those before it, by the hIoU where the benchmark has unseen classes and the mIoU where not. The model as it was trained stays
 beside the chosen one, in `model-trained/`, and is what another call begins from.
 """
 
@@ -137,8 +137,11 @@ def chosen(trial: Trial, values: dict[str, Sequence[Any]], first: Choice) -> Cho
     with tqdm(desc="choices", total=sum(map(len, values.values())), unit="choice") as bar:
         for name, options in values.items():
             scores = {}
+            # Only segments are another answer where patches are assigned anew.
+            under: dict[str, Any] = {"readout": "segments"} if name == "regrouping" else {}
             for option in options:
-                scores[option] = trial.score(dataclasses.replace(best, **{name: option}))
+                tried = dataclasses.replace(best, **under, **{name: option})
+                scores[option] = trial.score(tried)
                 bar.update()
             best = dataclasses.replace(best, **{name: max(scores, key=lambda o: scores[o])})
     return best

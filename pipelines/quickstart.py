@@ -29,10 +29,9 @@ from pipelines.choose import ChooseConfig, choose
 from pipelines.command_line import UNSET, read
 from pipelines.embed import EmbedConfig, embed
 from pipelines.report.page import report
-from pipelines.report.table import markdown
 from pipelines.run.job import accelerator_for
 from pipelines.scoring.models import EvaluatedModel
-from pipelines.scoring.scenes import BATCH_SIZE, ScenesTable
+from pipelines.scoring.scenes import BATCH_SIZE, Row, ScenesTable, summarised
 from pipelines.train import train
 from shards import scenes
 from shards.build import Limits, build
@@ -202,7 +201,7 @@ def before_training() -> ZeroSeg:
     return model.eval()
 
 
-def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
+def quickstart(config: QuickstartConfig) -> dict[str, list[Row]]:
     """Do it all; return the table: a row per segmenter and seed."""
     begun = time.monotonic()
     if config.fresh:
@@ -237,7 +236,7 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
         for readout in READOUTS
         for seed, model in models.items()
     ]
-    rows: dict[str, list[dict[str, float]]] = {}
+    rows: dict[str, list[Row]] = {}
     for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
         shown = SHOWN if name == "student, patches" else 0
         kind = "student" if isinstance(segmenter, Student | CorrectedStudent) else "clip"
@@ -249,7 +248,8 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
             segmenter=segmenter,
             folder=run,
         )
-        rows.setdefault(name, []).append(table.row(model, shown))
+        row = table.row(model, shown, background=isinstance(segmenter, Student))
+        rows.setdefault(name, []).append(row)
     page = report(
         [*folders.values(), config.output / "without-training"], config.output / "report.html"
     )
@@ -266,24 +266,6 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[dict[str, float]]]:
         print(f"{name}: {statistics.mean(of[key] for of in figures):.2f}")
     print(f"{page} written, {(time.monotonic() - begun) / 60:.1f} minutes in all")
     return rows
-
-
-def summarised(rows: dict[str, list[dict[str, float]]]) -> str:
-    """Two Markdown tables, without and with a teacher at test: means over seeds, with the range where
-    there are several."""
-    with_teacher = {name: runs for name, runs in rows.items() if name.endswith("teacher at test")}
-    alone = {name: runs for name, runs in rows.items() if name not in with_teacher}
-    return f"{_table(alone)}\n\n{_table(with_teacher)}"
-
-
-def _table(rows: dict[str, list[dict[str, float]]]) -> str:
-    columns = list(next(iter(rows.values()))[0])
-    lines: list[tuple[str, list[float | None]]] = []
-    for name, runs in rows.items():
-        spread = f" ({min(r['mIoU'] for r in runs):.1f} to {max(r['mIoU'] for r in runs):.1f})"
-        means: list[float | None] = [statistics.mean(r[c] for r in runs) for c in columns]
-        lines.append((name + (spread if len(runs) > 1 else ""), means))
-    return markdown(columns, lines)
 
 
 def main(arguments: Sequence[str]) -> None:
