@@ -1,0 +1,1 @@
+"""What `zeroseg ablate` trains, and how it reads and scores what was trained."""
