@@ -42,7 +42,7 @@ class AblateConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
     only: tuple[str, ...] = ("*",)
     """Shell patterns of variant names."""
-    steps: int = 120
+    steps: int = 80
     """Of every variant. Runs of another length belong into another output folder."""
 
 
