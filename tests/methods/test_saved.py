@@ -95,15 +95,6 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, fault):
         load(tmp_path)
 
 
-def test_a_description_of_before_trunks_stood_by_themselves_is_read(tmp_path):
-    save(tmp_path, DESCRIPTION, student().state_dict())
-    record = json.loads((tmp_path / "model.json").read_text())
-    shape = record["method"]["student"].pop("trunk")
-    record["method"]["student"] |= {k: v for k, v in shape.items() if k != "class"}
-    (tmp_path / "model.json").write_text(json.dumps(record))
-    assert load(tmp_path)[0] == DESCRIPTION
-
-
 class Killed(BaseException):
     """What a kill is to the code it hits."""
 

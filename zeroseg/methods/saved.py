@@ -1,6 +1,5 @@
 """A trained model on disk: its weights, the method that it is of, and whose words it understands."""
 
-import contextlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -61,18 +60,6 @@ def model_folder(folder: Path) -> Path:
     return folder / "model" if (folder / "model").is_dir() else folder
 
 
-def _with_trunk(text: str) -> str:
-    """A description in which the trunk's shape stands by itself; before version 0.3 it stood among the
-    student's fields."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        record = json.loads(text)
-        student = record["method"]["student"]
-        shape = {n: student.pop(n) for n in ("patch_size", "width", "depth", "num_heads")}
-        student["trunk"] = {"class": "ViT"} | shape
-        return json.dumps(record)
-    return text
-
-
 def load(
     folder: Path, methods: Sequence[type[MethodConfig]] = METHODS
 ) -> tuple[ModelDescription, nn.Module]:
@@ -85,7 +72,7 @@ def load(
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no model ({name} is missing): name a run folder")
-    text = _with_trunk((folder / DESCRIPTION).read_text())
+    text = (folder / DESCRIPTION).read_text()
     description = read_record(ModelDescription, text, str(folder / DESCRIPTION), methods)
     with torch.random.fork_rng(devices=[]):
         model = description.method.model()
