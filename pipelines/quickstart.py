@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from accelerate.utils import set_seed
@@ -30,44 +29,31 @@ from pipelines.command_line import UNSET, read
 from pipelines.embed import EmbedConfig, embed
 from pipelines.report.page import report
 from pipelines.run.job import accelerator_for
-from pipelines.scoring.models import EvaluatedModel
+from pipelines.scoring.contenders import contenders
 from pipelines.scoring.scenes import BATCH_SIZE, Row, ScenesTable, summarised
 from pipelines.train import train
 from shards import scenes
 from shards.build import Limits, build
 from zeroseg.config import RunConfig
 from zeroseg.data.batch import Batch
-from zeroseg.data.views import ViewSet
 from zeroseg.datasets.benchmarks import SCENES
-from zeroseg.evaluation.corrected import CorrectedStudent
-from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.protocols import ProtocolConfig
-from zeroseg.evaluation.results import ModelIdentity
 from zeroseg.evaluation.segmenters import (
-    CorrectedCLIP,
-    DenseCLIP,
     Student,
-    ViewAverage,
-    clip_segmenter,
 )
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods.saved import load
 from zeroseg.models.clip import CLIP
-from zeroseg.models.dense import Dense
-from zeroseg.models.segmenter import Segmenter
-from zeroseg.models.zeroseg import Readout, ZeroSeg
+from zeroseg.models.zeroseg import ZeroSeg
 from zeroseg.training.losses import grouping_figures
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
 
 SHOWN = 9
 """Pictures of each student."""
-READOUTS: tuple[Readout, ...] = ("segments", "patches", "combined")
 INTERPOLATIONS = (1.0, 0.85, 0.7, 0.55)
 ZOOMS = (1.5,)
 CONTEXTS = ((0.0, 0.0), (0.3, 0.0))
 """Among these a student's values are chosen; the first are those of training."""
-CORRECTION = Correction(kind="mean")
-"""Of the second part of the table, in which the teacher is there at test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,26 +77,6 @@ def grouping(model: ZeroSeg, batches: Sequence[Batch]) -> dict[str, float]:
     rows = [(len(b.keys), grouping_figures(model.segment(b.pixels).assignment)) for b in batches]
     images = sum(count for count, _ in rows)
     return {k: sum(n * float(row[k]) for n, row in rows) / images for k in rows[0][1]}
-
-
-def baselines(clip: CLIP, model: ZeroSeg) -> dict[str, Segmenter]:
-    """What the trained student has to beat."""
-    named: dict[str, Segmenter] = {
-        "student before training, segments": Student(model, "segments"),
-        "student before training, patches": Student(model, "patches"),
-        "one label for the whole image": clip_segmenter(clip, "whole"),
-    }
-    for grid in (2, 3, 4):
-        cells = ViewAverage(clip, ViewSet(grids=(grid,)))
-        named[f"{grid}x{grid} cells named by their views"] = cells
-    named["overlapping views, their mean at each pixel"] = clip_segmenter(clip, "views")
-    named["teacher, fused with its whole image and cells"] = clip_segmenter(clip, "fused")
-    for method in get_args(Dense):
-        named[f"teacher, {method}"] = clip_segmenter(clip, method)
-    for grid in (2, 3):
-        cut = DenseCLIP(clip, "maskclip", grid)
-        named[f"teacher, maskclip on {grid}x{grid} crops"] = cut
-    return named
 
 
 def write_data(config: QuickstartConfig) -> Path:
@@ -194,13 +160,6 @@ def chosen(run: RunConfig, shards: Path) -> ZeroSeg:
     return model
 
 
-def before_training() -> ZeroSeg:
-    """A student as it starts: it reads patches as its teacher's MaskCLIP does."""
-    model = METHOD.model()
-    METHOD.start_trunk(model.trunk, TEACHER.clip)
-    return model.eval()
-
-
 def quickstart(config: QuickstartConfig) -> dict[str, list[Row]]:
     """Do it all; return the table: a row per segmenter and seed."""
     begun = time.monotonic()
@@ -209,63 +168,38 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[Row]]:
     shards = write_data(config)
     accelerator = accelerator_for(STUDENT)
     teacher = write_embeddings(shards, TEACHER)
-    runs = {s: student_config(config, teacher, s) for s in config.seeds}
-    for run in runs.values():
+    runs = [student_config(config, teacher, seed) for seed in config.seeds]
+    for run in runs:
         trained(run)
-    models = {s: chosen(run, shards) for s, run in runs.items()}
+    students = {run.output: chosen(run, shards) for run in runs}
+    set_seed(config.seeds[0])
+    untrained = config.output / "without-training"
     clip = CLIP(TEACHER.clip, accelerator.device)
     table = ScenesTable.of(shards, STUDENT.data.cache, accelerator)
-    set_seed(config.seeds[0])
-    others = baselines(clip, before_training())
-    folders = {seed: run.output for seed, run in runs.items()}
-    jobs: list[tuple[str, Segmenter, Path]] = [
-        (f"student, {readout}", Student(model, readout), folders[seed])
-        for readout in READOUTS
-        for seed, model in models.items()
-    ]
-    jobs += [(n, segmenter, config.output / "without-training") for n, segmenter in others.items()]
-    untrained = CorrectedCLIP(clip, CORRECTION)
-    row = f"teacher, maskclip, {CORRECTION}, teacher at test"
-    jobs.append((row, untrained, config.output / "without-training"))
-    jobs += [
-        (
-            f"student, {readout}, {CORRECTION}, teacher at test",
-            CorrectedStudent(Student(model, readout), clip, CORRECTION),
-            folders[seed],
-        )
-        for readout in READOUTS
-        for seed, model in models.items()
-    ]
     rows: dict[str, list[Row]] = {}
-    for name, segmenter, run in tqdm(jobs, desc="scores", unit="segmenter"):
-        shown = SHOWN if name == "student, patches" else 0
-        kind = "student" if isinstance(segmenter, Student | CorrectedStudent) else "clip"
-        correction = CORRECTION if isinstance(segmenter, CorrectedStudent) else None
-        model = EvaluatedModel(
-            name=name,
-            identity=ModelIdentity(kind=kind, method=name, correction=correction),
-            clip=clip,
-            segmenter=segmenter,
-            folder=run,
-        )
-        row = table.row(model, shown, background=isinstance(segmenter, Student))
-        rows.setdefault(name, []).append(row)
-    page = report(
-        [*folders.values(), config.output / "without-training"], config.output / "report.html"
-    )
-    multiple = others["student before training, segments"].multiple
-    test = list(table.everything.images.batches(multiple, batch_size=BATCH_SIZE))
-    figures = [grouping(m, test) for m in models.values()]
+    for contender in tqdm(contenders(students, clip, untrained), desc="scores", unit="segmenter"):
+        alone = isinstance(contender.segmenter, Student)
+        shown = SHOWN if contender.row == "student, patches" else 0
+        scores = table.row(contender.model(clip), shown, background=alone)
+        rows.setdefault(contender.row, []).append(scores)
+    page = report([*students, untrained], config.output / "report.html")
     summary = summarised(rows)
     (config.output / "scores.md").write_text(summary + "\n")
-    print(
-        f"\nZero-shot mIoU (%) on {config.test_images} held-out scenes, {len(models)} student(s):\n\n{summary}\n"
-    )
+    print(f"\nZero-shot mIoU (%) on {config.test_images} held-out scenes, ", end="")
+    print(f"{len(students)} student(s):\n\n{summary}\n")
+    print_grouping(table, list(students.values()))
+    print(f"{page} written, {(time.monotonic() - begun) / 60:.1f} minutes in all")
+    return rows
+
+
+def print_grouping(table: ScenesTable, students: Sequence[ZeroSeg]) -> None:
+    """How segments divide the test images, mean over students."""
+    multiple = students[0].trunk.patch_size
+    test = list(table.everything.images.batches(multiple, batch_size=BATCH_SIZE))
+    figures = [grouping(model, test) for model in students]
     for key in figures[0]:
         name = key.rpartition("/")[2].replace("_", " ")
         print(f"{name}: {statistics.mean(of[key] for of in figures):.2f}")
-    print(f"{page} written, {(time.monotonic() - begun) / 60:.1f} minutes in all")
-    return rows
 
 
 def main(arguments: Sequence[str]) -> None:
