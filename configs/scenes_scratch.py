@@ -2,7 +2,7 @@
 
 zeroseg train configs/scenes_scratch.py          # after `zeroseg quickstart` made the shards
 
-A row of docs/ablations.md: it knows the seen classes nearly as well, and the unseen ones much worse.
+A row of docs/ablations.md, where it is far behind after 80 steps.
 """
 
 import dataclasses
