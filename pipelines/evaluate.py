@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -73,6 +73,8 @@ class EvaluateConfig:
     """Of a CLIP, as in `CLIPConfig`."""
     std: tuple[float, float, float] | None = None
     """Of a CLIP, as in `CLIPConfig`."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of a CLIP, as in `CLIPConfig`."""
 
 
 def run(config: EvaluateConfig, methods: Sequence[type[MethodConfig]] = METHODS) -> Result:
@@ -86,7 +88,7 @@ def run(config: EvaluateConfig, methods: Sequence[type[MethodConfig]] = METHODS)
     images = open_labelled_set(config.shards, benchmark, protocol, config.cache)
     held_out = held_out_set(config, images)
     accelerator = make_accelerator("no")
-    options = {"register": config.register, "mean": config.mean, "std": config.std}
+    options = {name: getattr(config, name) for name in ("register", "mean", "std", "precision")}
     models = evaluated_models(
         config.model,
         config.readout,

@@ -1,33 +1,26 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from configs import real_photos
 from pipelines import cli
-from zeroseg import (
-    CLIP,
-    DataConfig,
-    Protocol,
-    ViewComposition,
-    evaluate,
-)
+from zeroseg import CLIP, DataConfig, Protocol, evaluate
+from zeroseg.data.batch import Batch
 from zeroseg.data.crops import Crops
 from zeroseg.data.stream import TrainingStream
 from zeroseg.data.transforms import UnlabelledCrops
-from zeroseg.data.views import ViewSet
 from zeroseg.datasets.benchmarks import COCO_THINGS, IGNORE
 from zeroseg.evaluation.evaluate import label_maps
 from zeroseg.evaluation.labelled import open_labelled_set
 from zeroseg.evaluation.segmenters import clip_segmenter
-from zeroseg.methods.saved import load
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.training.objectives import DistillationObjective
-from zeroseg.training.teacher import Teacher, ViewEncoder
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs/real_photos.py")
@@ -40,65 +33,52 @@ def shards(real, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("real")
     few = folder / "photos"
     few.mkdir()
-    for photo in sorted((real / "photos/imagenet").glob("*"))[::16]:
+    for photo in sorted((real / "photos/imagenet").glob("*"))[::20]:
         shutil.copy(photo, few)
-    size = ["--images-per-shard", "16"]
-    cli.main(["shards", "build", "folder", str(few), str(folder / "train"), *size])
+    cli.main(["shards", "build", "folder", str(few), str(folder / "train")])
     masks = [str(real / "coco_masks/images"), str(real / "coco_masks/masks")]
     cli.main(["shards", "build", "coco-masks", *masks, str(folder / "val")])
     return folder
 
 
-def test_a_student_of_real_photos_agrees_with_the_teacher_on_photos_it_never_saw(shards, tmp_path):
+def held_out_photos(shards: Path) -> Batch:
+    """COCO photos that no training sees."""
+    data = DataConfig(shards=f"{shards}/val", batch_size=8, workers=0)
+    transform = UnlabelledCrops(size=224, view_size=224, crops=Crops())
+    return next(iter(TrainingStream(data, transform, rank=0, world_size=1, seed=0)))
+
+
+def test_at_its_start_the_student_reads_photos_as_the_teacher_does(shards):
+    method = real_photos.config.method
+    model = method.model().eval()
+    method.start_trunk(model.trunk, real_photos.clip)
+    pixels = held_out_photos(shards).pixels
+    dense = CLIP(replace(real_photos.clip, precision="fp32")).dense(pixels, "maskclip")
+    with torch.no_grad():
+        patches = model.segment(pixels).patches
+    assert patches is not None
+    assert torch.allclose(F.normalize(patches, dim=-1), dense.flatten(2).mT, atol=1e-4)
+
+
+def test_a_student_of_real_photos_nears_the_teacher_and_is_scored_on_real_masks(shards, tmp_path):
     run, embedded = tmp_path / "run", tmp_path / "embeddings"
-    cli.main(["embed", CONFIG, "--shards", f"{shards}/train", "--output", str(embedded)])
-    small = [
-        "--steps",
-        "20",
-        "--schedule.warmup",
-        "3",
-        "--data.batch-size",
-        "8",
-        "--log-every",
-        "5",
-    ]
+    size = ["--workers", "0"]
+    cli.main(["embed", CONFIG, "--shards", f"{shards}/train", "--output", str(embedded), *size])
+    small = ["--steps", "20", "--schedule.warmup", "8", "--data.batch-size", "8"]
+    small += ["--log-every", "5", "--method.trainable.rate", "0.02"]
     pattern = ["--data.shards", f"{shards}/train", "--output", str(run)]
     cli.main(["train", CONFIG, "--embeddings", str(embedded), *pattern, *small])
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert rows[-1]["loss/patches"] < rows[0]["loss/patches"]
-    description, trained = load(run)
-    teacher = description.text
-    torch.manual_seed(0)
-    untrained = description.method.model().eval()
-    clip = CLIP(teacher)
-    data = DataConfig(shards=f"{shards}/val", batch_size=8, workers=0)
-    transform = UnlabelledCrops(size=160, view_size=160, crops=Crops())
-    held_out = next(iter(TrainingStream(data, transform, rank=0, world_size=1, seed=0)))
-    encode = ViewEncoder(clip, ViewSet(grids=(1, 2)))
-
-    def embed(batch):
-        return encode(batch.pixels)
-
-    distance = {}
-    for name, model in (("trained", trained), ("untrained", untrained)):
-        objective = DistillationObjective(
-            Teacher(teacher, ViewSet(grids=(1, 2)), 512, embed), ViewComposition(), 16
-        )
-        torch.manual_seed(0)
-        with torch.no_grad():
-            losses = objective(model, held_out, 0).losses
-        distance[name] = {k: losses[k].item() for k in ("composition", "patches", "multi_scale")}
-    assert all(distance["trained"][k] < 0.9 * v for k, v in distance["untrained"].items())
-    # A student this small and short names next to nothing in COCO's masks; that the score of every
-    # real mask can be had is what is checked here.
+    assert rows[-1]["loss/dense"] < rows[0]["loss/dense"]
     args = ["--shards", f"{shards}/val", "--readout", "patches", "--examples", "1"]
-    protocol = ["--protocol.short-side", "160", "--protocol.window", "0"]
-    threshold = ["--protocol.background-threshold", "0.5"]
-    cli.main(["evaluate", str(run), "--benchmark", "coco-object", *args, *protocol, *threshold])
-    (file,) = run.glob("results/coco-object-zeroseg-*-student-patches.json")
+    protocol = ["--protocol.short-side", "224", "--protocol.window", "0"]
+    cli.main(["evaluate", str(run), "--benchmark", "coco-things", *args, *protocol])
+    (file,) = run.glob("results/coco-things-*-student-patches.json")
     result = json.loads(file.read_text())
     assert result["scores"]["images"] == 100
     assert not result["scores"]["skipped"]
+    # The teacher has seen these classes, and the student starts as the teacher.
+    assert result["scores"]["pixel_accuracy"] > 0.4
 
 
 def test_scores_on_real_masks_are_those_of_an_independent_computation(shards):
