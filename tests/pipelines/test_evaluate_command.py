@@ -26,8 +26,9 @@ from zeroseg.models.clip import CLIP, EMBEDDED, CLIPConfig
 from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.store import reader
+from zeroseg.store.index_file import IndexFile
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.store.tar_index import read_index
+from zeroseg.store.tar_index import index_path
 from zeroseg.training.objectives import ZeroSegPaper
 from zeroseg.training.teacher import OnlineTeacher
 
@@ -161,14 +162,19 @@ def test_a_sample_that_cannot_be_read_is_named_and_the_others_are_scored(shards,
 
 def test_a_shards_index_is_read_once_for_all_parts(asked, shards, tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr(reader, "read_index", lambda path: opened.append(path) or read_index(path))
+
+    def noted(path, blocks=None):
+        opened.append(path)
+        return IndexFile(path, blocks)
+
+    monkeypatch.setattr(reader, "IndexFile", noted)
     images = open_labelled_set(
         f"{shards}/test", SCENES, protocol_named("scenes", SCENES), ShardCache()
     )
     options = asked | {"images": images, "batch_size": 2, "limit": None}
     tally_by_parts(tmp_path, accelerator=Accelerator(cpu=True), **options)
     assert len([*tmp_path.glob("*.npz")]) == 18
-    assert opened == [Path(url) for url in images.shards.urls]
+    assert opened == [index_path(Path(url)) for url in images.shards.urls]
 
 
 def copied(shards: Path, folder: Path, name: str) -> str:
