@@ -85,11 +85,12 @@ def costs(config: RunConfig) -> Costs:
     method = config.method
     if not isinstance(method, Distillation) or not isinstance(method.teacher, OnlineTeacher):
         raise InputError("name a config of Distillation with an OnlineTeacher")
+    model, side = method.model(), method.student.image_size
     with flop_counter() as counter:
-        model = method.model()
-        output = model(torch.empty(1, 3, method.image_size, method.image_size))
+        output = model(torch.empty(1, 3, side, side))
         forward = counter.get_total_flops()
-        loss = torch.stack([t.mean() for t in output if t is not None and t.requires_grad]).sum()
+        outputs = [t for t in output if isinstance(t, torch.Tensor) and t.requires_grad]
+        loss = torch.stack([t.mean() for t in outputs]).sum()
         torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     record = TeacherRecord(
         teacher={},
