@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipelines.scoring.contenders import READOUTS
 from zeroseg.models.readouts import Readout
 
-READOUTS: tuple[Readout, ...] = ("segments", "patches", "combined")
 RECORD = "rows.json"
 """In the folder of a variant and a seed: scores by the name of the row."""
 
