@@ -21,7 +21,7 @@ from zeroseg.training.optimization import SGD, AdamW, Polynomial
 from zeroseg.training.teacher import CachedTeacher
 
 FOLDER = Path(configs.__file__).parent
-FILES = sorted(p for p in FOLDER.glob("*.py") if "config = RunConfig(" in p.read_text())
+FILES = sorted(p for p in FOLDER.glob("*.py") if "\nconfig = " in p.read_text())
 QUICKSTART = str(FOLDER / "scenes_scratch.py")
 
 
