@@ -26,7 +26,7 @@ from zeroseg.evaluation.segmenters import Method, clip_segmenter, clip_spec
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.methods import METHODS, MethodConfig, saved
 from zeroseg.models.clip import CLIP
-from zeroseg.models.segmenter import Segmenter
+from zeroseg.models.segmenter import Answers, Segmenter
 
 PREFIX = "clip:"
 
@@ -46,6 +46,8 @@ class Predictor:
     """Who answers, by readout and correction; see `segmenter`."""
     image_size: int
     """Side that pictures are brought to where no protocol says another, in pixels."""
+    answers: Answers = "cosines"
+    """Of a model that answers scores no softmax is taken, whatever the protocol says."""
 
     def segmenter(self, readout: str = "", correction: Correction | Kind = "none") -> Segmenter:
         """The model as it answers; an empty readout is its default, the best one by validation.
@@ -87,7 +89,8 @@ class Predictor:
         correction: Correction | Kind = "none",
         protocol: ProtocolConfig = PHOTO,
     ) -> Float[Tensor, "class height width"]:
-        """The probability of each of `names` at every pixel. Raises InputError as `segment` does."""
+        """The probability of each of `names` at every pixel, or the score of a model that answers scores.
+        Raises InputError as `segment` does."""
         task = self.task(names, None, protocol)
         return class_scores(*self._question(image, self.segmenter(readout, correction), task))[
             0
@@ -109,7 +112,9 @@ class Predictor:
         """A protocol as it is for anybody's words and this model: with plain names, and at the
         model's own size where it says none."""
         rules = dataclasses.replace(protocol, names="plain").on(words)
-        return dataclasses.replace(rules, short_side=rules.short_side or self.image_size)
+        softmax = "none" if self.answers == "scores" else rules.softmax
+        short_side = rules.short_side or self.image_size
+        return dataclasses.replace(rules, short_side=short_side, softmax=softmax)
 
     def _question(
         self, image: Picture, segmenter: Segmenter, task: Task
@@ -146,6 +151,7 @@ def load(
             module, readout or description.readout, clip, correction
         ),
         config.image_size,
+        config.answers,
     )
 
 

@@ -105,7 +105,14 @@ def build_job(config: RunConfig, accelerator: Accelerator) -> Job:
     watcher = None
     if config.watch is not None:
         segmenter = config.method.segmenter(model, config.watch.readout)
-        watcher = Watcher(config.watch, training.text, segmenter, accelerator, config.data.cache)
+        watcher = Watcher(
+            config.watch,
+            training.text,
+            segmenter,
+            accelerator,
+            config.data.cache,
+            config.method.answers,
+        )
     step_flops = StepFlops(model)
     called, optimizer = _prepare(config, model, training, accelerator)
     average = WeightAverage(model, config.ema_decay) if config.ema_decay else None

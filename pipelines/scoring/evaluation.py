@@ -110,7 +110,7 @@ class Evaluation:
 
     def _check(self, model: EvaluatedModel) -> None:
         for images in filter(None, (self.images, self.held_out)):
-            images.check(model.segmenter.multiple)
+            images.check(model.segmenter.multiple, model.answers)
         check_same_model(self.file(model), model.identity)
 
     def _on_held_out(self, model: EvaluatedModel) -> tuple[float, float | None]:

@@ -16,7 +16,7 @@ from zeroseg.evaluation.segmenters import clip_segmenter, clip_spec
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.saved import load, model_folder
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.models.segmenter import Segmenter
+from zeroseg.models.segmenter import Answers, Segmenter
 from zeroseg.predictor import PREFIX
 
 
@@ -32,6 +32,7 @@ class EvaluatedModel:
     segmenter: Segmenter
     folder: Path
     """Where its results go."""
+    answers: Answers = "cosines"
 
 
 def evaluated_models(
@@ -104,6 +105,7 @@ def _trained(
             clip=clip,
             segmenter=method.corrected(module, readout, clip, each),
             folder=output or run,
+            answers=method.answers,
         )
         for each in correction.candidates
     ]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from zeroseg.data.augmentation import Augmentation
 from zeroseg.data.crops import Crop
 from zeroseg.data.transforms import LabelledCrops, cut_labels
 from zeroseg.datasets.benchmarks import IGNORE, Benchmark
@@ -50,7 +51,9 @@ def halves(height: int, width: int) -> np.ndarray:
 def test_image_and_label_map_are_cut_alike_and_unseen_classes_are_ignored(
     height, width, epoch, key
 ):
-    shown = LabelledCrops(size=16, benchmark=BENCHMARK)(sample(halves(height, width), key), epoch)
+    shown = LabelledCrops(augmentation=Augmentation(size=16), benchmark=BENCHMARK)(
+        sample(halves(height, width), key), epoch
+    )
     red, labels = shown["images"][0].int(), shown["labels"]
     assert labels.shape == red.shape == (16, 16)
     assert set(labels.unique().tolist()) <= {0, 1, IGNORE}
@@ -63,7 +66,9 @@ def test_image_and_label_map_are_cut_alike_and_unseen_classes_are_ignored(
 @given(st.integers(0, 3))
 def test_a_crop_is_a_function_of_seed_epoch_and_key(epoch):
     shown = [
-        LabelledCrops(size=16, benchmark=BENCHMARK, seed=seed)(sample(halves(40, 50), key), at)
+        LabelledCrops(augmentation=Augmentation(size=16, seed=seed), benchmark=BENCHMARK)(
+            sample(halves(40, 50), key), at
+        )
         for seed, key, at in [(0, "k", epoch), (0, "k", epoch), (1, "k", epoch), (0, "l", epoch)]
     ]
     assert torch.equal(shown[0]["images"], shown[1]["images"])
@@ -80,7 +85,7 @@ def test_a_label_is_that_of_the_pixel_at_its_centre():
 
 def test_classes_are_found_by_name_in_the_order_of_the_shards():
     shards = ShardSet((), (), (), (), (), (), classes=("dog", "grass", "cat"))
-    transform = LabelledCrops(size=8, benchmark=BENCHMARK).on(shards)
+    transform = LabelledCrops(augmentation=Augmentation(size=8), benchmark=BENCHMARK).on(shards)
     shown = transform(sample(np.zeros((30, 30), np.uint8)), 0)
     assert shown["labels"].unique().tolist() == [IGNORE]  # all dog, which is unseen
 
@@ -101,4 +106,6 @@ def test_classes_are_found_by_name_in_the_order_of_the_shards():
 )
 def test_a_sample_that_lacks_a_part_says_which(members, says):
     with pytest.raises(ValueError, match=says):
-        LabelledCrops(size=8, benchmark=BENCHMARK)(RawSample("s", "k", members), 0)
+        LabelledCrops(augmentation=Augmentation(size=8), benchmark=BENCHMARK)(
+            RawSample("s", "k", members), 0
+        )

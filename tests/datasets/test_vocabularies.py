@@ -141,9 +141,9 @@ def test_a_users_own_words_are_asked_as_they_are():
 @pytest.mark.parametrize(
     ("benchmark", "names", "known"),
     [
-        (SCENES, "sclip", "plain, official"),
-        (COCO_STUFF171, "groupvit", "plain, official, sclip"),
-        (VOC21, "synonyms", "plain, official, groupvit, sclip"),
+        (SCENES, "sclip", "plain, official, named"),
+        (COCO_STUFF171, "groupvit", "plain, official, named, sclip"),
+        (VOC21, "synonyms", "plain, official, named, groupvit, sclip"),
     ],
 )
 def test_names_that_a_benchmark_lacks_are_an_error_naming_those_it_has(benchmark, names, known):

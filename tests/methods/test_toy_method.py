@@ -31,6 +31,7 @@ from zeroseg import (
     Watch,
     load,
 )
+from zeroseg.data.augmentation import Augmentation
 from zeroseg.data.transforms import LabelledCrops
 from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.methods.method import Training
@@ -57,10 +58,12 @@ class Toy(MethodConfig):
         embeddings = CLIP(self.text, device).class_embeddings(seen, BARE)
         row = {name: i for i, name in enumerate(seen)}
         rows = torch.tensor([row.get(name, 255) for name in SCENES.classes] + [255] * 256)
-        transform = LabelledCrops(size=112, benchmark=SCENES, scale=(0.5, 1.0))
+        transform = LabelledCrops(
+            augmentation=Augmentation(size=112, scale=(1.0, 1.4), jitter=0.0), benchmark=SCENES
+        )
         return Training(Supervised(embeddings, rows.to(device)), transform, self.text)
 
-    def segmenter(self, model, readout=""):
+    def segmenter(self, model, readout="", clip=None):
         return Patches(model)
 
 

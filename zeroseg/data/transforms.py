@@ -3,13 +3,14 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
+from zeroseg.data.augmentation import Augmentation
 from zeroseg.data.crops import Crop, Crops, cut, random_crop
 from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
 from zeroseg.data.images import decode_labels
@@ -126,15 +127,11 @@ class LabelledCrops:
     loss or cache can see them.
     """
 
-    size: int
-    """Side of the crop in pixels."""
+    augmentation: Augmentation
     benchmark: Benchmark
     """What the labels mean, and which classes are unseen."""
-    scale: tuple[float, float] = (0.25, 1.0)
-    """Least and greatest share of the image's area in a crop."""
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Narrowest and widest crop, width over height."""
-    seed: int = 0
+    unseen_labels: Literal["hidden", "pseudo"] = "hidden"
+    """`pseudo`: labels of unseen classes pass, of shards whose labels of them a model has guessed."""
 
     def on(self, shards: ShardSet) -> "LabelledCrops":
         """With the benchmark's classes in the order of the shards' labels."""
@@ -154,13 +151,16 @@ class LabelledCrops:
         if (height, width) != stored.shape:
             raise ValueError(f"image is {(height, width)} but its label map {tuple(stored.shape)}")
         labels = self.benchmark.mapped(stored, sample.key)
-        for unseen in self.benchmark.unseen:
+        for unseen in self.benchmark.unseen if self.unseen_labels == "hidden" else ():
             labels = labels.masked_fill(labels == self.benchmark.classes.index(unseen), IGNORE)
-        rng = random.Random(f"{self.seed}/{epoch}/{sample.key}")
-        crop = random_crop(rng, height, width, self.scale, self.ratio)
+        rng = random.Random(f"{self.augmentation.seed}/{epoch}/{sample.key}")
+        crop, side = (
+            random_crop(rng, height, width, (0.25, 1.0), (3 / 4, 4 / 3)),
+            self.augmentation.size,
+        )
         return {
-            "images": cut(image, crop, self.size),
-            "labels": cut_labels(labels, crop, self.size),
+            "images": cut(image, crop, side),
+            "labels": cut_labels(labels, crop, side),
         }
 
 

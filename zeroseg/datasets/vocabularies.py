@@ -8,8 +8,8 @@ from zeroseg.datasets import class_names
 from zeroseg.datasets.benchmarks import COCO_STUFF171, Benchmark
 from zeroseg.errors import InputError
 
-Names = Literal["plain", "official", "groupvit", "sclip", "synonyms"]
-"""Whose words. plain and official exist for every benchmark; see `vocabulary`."""
+Names = Literal["plain", "official", "named", "groupvit", "sclip", "synonyms"]
+"""Whose words. plain, official and named exist for every benchmark; see `vocabulary`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ _PLAIN = {
     if name.endswith(("-other", "-stuff"))
 }
 
+_NAMED_BACKGROUND = {"background": ("background",)}
 _BACKGROUND = (
     ("sky", "wall", "tree", "wood", "grass", "road", "sea", "river", "mountain", "sands", "desk")
     + ("bed", "building", "cloud", "lamp", "door", "window", "wardrobe", "ceiling", "shelf")
@@ -103,6 +104,8 @@ def vocabulary(benchmark: Benchmark, names: Names = "plain") -> Vocabulary:
       written apart (`dining table`) and without COCO-Stuff's markers `-other` and `-stuff`. Ours.
     - official: the official names to the letter, as mmsegmentation spells them. TCL's evaluation
       takes these (khanrc/tcl, commit e643d68).
+    - named: as plain, and background is asked for by the word "background", as by models that learnt it
+      as a class (ZS3Net).
     - groupvit: GroupViT's shorter names for PASCAL VOC and Context (`segmentation/datasets` of
       NVlabs/GroupViT, commit 1757819).
     - sclip: SCLIP's name files (`configs/cls_*.txt` of wangf3014/SCLIP, commit 57fa9aa). A class
@@ -121,9 +124,14 @@ def vocabulary(benchmark: Benchmark, names: Names = "plain") -> Vocabulary:
     return Vocabulary(tuple(query for query, _ in pairs), tuple(owner for _, owner in pairs))
 
 
+def named_classes(benchmark: Benchmark) -> tuple[str, ...]:
+    """A word for every class of a benchmark, in label order, background's included."""
+    return vocabulary(benchmark, "named").queries
+
+
 def _words(benchmark: Benchmark, names: str) -> Mapping[str, tuple[str, ...]]:
     """Queries of the classes that are asked for by other words than their name."""
-    everyones = {"plain": _PLAIN, "official": {}}
+    everyones = {"plain": _PLAIN, "official": {}, "named": _PLAIN | _NAMED_BACKGROUND}
     lists = {
         whose: table[benchmark.names] for whose, table in _WORDS.items() if benchmark.names in table
     }

@@ -11,6 +11,7 @@ from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.task import Task, task_for, wording
 from zeroseg.models.clip import CLIP
+from zeroseg.models.segmenter import Answers
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet, open_set
@@ -33,8 +34,14 @@ class LabelledSet:
         """Which shards, in their order."""
         return self.reader.shards
 
-    def check(self, multiple: int) -> None:
-        """Raises InputError when a segmenter cannot take the protocol's sizes; see `Segmenter`."""
+    def check(self, multiple: int, answers: Answers = "cosines") -> None:
+        """Raises InputError when a segmenter cannot take the protocol's sizes, or answers scores of which
+        it takes a softmax; see `Segmenter`."""
+        if answers == "scores" and self.protocol.softmax != "none":
+            raise InputError(
+                f"protocol.softmax is {self.protocol.softmax!r} and this model answers scores, no "
+                "cosines: take the protocol seen-unseen, or set softmax to none"
+            )
         if not self.protocol.short_side:
             raise InputError("protocol.short_side is 0: set it, in pixels")
         if self.protocol.window % multiple:

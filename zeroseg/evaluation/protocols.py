@@ -205,6 +205,23 @@ def scenes(benchmark: Benchmark) -> Protocol:
     )
 
 
+def seen_unseen(benchmark: Benchmark) -> Protocol:
+    """Generalised zero-shot segmentation as ZegFormer and zsseg test: the whole picture, its short side
+    512 pixels, of COCO-Stuff 640 (their configs' `MIN_SIZE_TEST`); scores are compared as they come.
+
+    ZS3Net tests pictures as they are; that all are scored at one size is ours. Background, where it is a
+    class, is asked for by its name. Of the embedded scenes as `scenes` has them.
+    """
+    return Protocol(
+        name="seen-unseen",
+        short_side=_own({"scenes": 112, "coco-stuff171": 640}, benchmark, 512),
+        window=0,
+        names="named",
+        templates="bare" if benchmark.name == "scenes" else "simple",
+        softmax="none",
+    )
+
+
 def photo(benchmark: Benchmark) -> Protocol:
     """Ours, for `zeroseg segment`: the whole picture, at the side that the model was trained at."""
     return Protocol(name="photo", short_side=0, window=0)
@@ -218,6 +235,7 @@ PROTOCOLS: dict[str, Callable[[Benchmark], Protocol]] = {
     "sclip": sclip,
     "honest": honest,
     "scenes": scenes,
+    "seen-unseen": seen_unseen,
     "photo": photo,
 }
 

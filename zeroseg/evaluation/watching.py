@@ -19,7 +19,7 @@ from zeroseg.evaluation.labelled import LabelledSet, open_labelled_set
 from zeroseg.evaluation.pictures import Picture, stacked
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.models.segmenter import Segmenter
+from zeroseg.models.segmenter import Answers, Segmenter
 from zeroseg.store.shard_cache import ShardCache
 
 WATCHED = ("miou", "seen_miou", "unseen_miou", "pixel_accuracy")
@@ -67,8 +67,9 @@ class Watcher:
         segmenter: Segmenter,
         accelerator: Accelerator,
         cache: ShardCache,
+        answers: Answers = "cosines",
     ) -> None:
-        """`segmenter`: any one of those that are to be scored, all of one `multiple`."""
+        """`segmenter`: any one of those that are to be scored, all of one `multiple`, which answer so."""
         self.config, self._accelerator = config, accelerator
         benchmark = benchmark_named(config.benchmark)
         protocol = config.protocol.on(benchmark)
@@ -78,7 +79,7 @@ class Watcher:
                 f"watch.protocol {config.protocol.name!r} takes a threshold chosen on other data: "
                 "set watch.protocol.background_threshold"
             )
-        images.check(segmenter.multiple)
+        images.check(segmenter.multiple, answers)
         count = min(config.images, images.shards.samples)
         mine = share(count, accelerator.process_index, accelerator.num_processes)
         self._batches = _read(images, segmenter.multiple, mine)

@@ -122,8 +122,8 @@ class Distillation(MethodConfig):
             with torch.random.fork_rng(devices=[]):
                 trunk.start_from(CLIP(dataclasses.replace(teacher, precision="fp32")))
 
-    def segmenter(self, model: nn.Module, readout: str = "") -> Student:
-        """The student by a readout."""
+    def segmenter(self, model: nn.Module, readout: str = "", clip: CLIP | None = None) -> Student:
+        """The student by a readout; it answers without a CLIP."""
         assert isinstance(model, ZeroSeg)
         for known in self.readouts:
             if known == (readout or self.readouts[0]):

@@ -17,7 +17,7 @@ from zeroseg.data.transforms import Transform
 from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction
 from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.models.segmenter import Segmenter
+from zeroseg.models.segmenter import Answers, Segmenter
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.training.objective import Objective
 
@@ -55,10 +55,11 @@ class MethodConfig(ABC):
         """
 
     @abstractmethod
-    def segmenter(self, model: nn.Module, readout: str = "") -> Segmenter:
+    def segmenter(self, model: nn.Module, readout: str = "", clip: CLIP | None = None) -> Segmenter:
         """The model as it answers, read in one of `readouts`; empty takes the first.
 
-        Raises InputError for a readout that it does not have.
+        `clip` is that of `Training.text`, where the caller holds it; a method that asks a CLIP at test
+        loads it otherwise. Raises InputError for a readout that it does not have.
         """
 
     def corrected(
@@ -71,7 +72,7 @@ class MethodConfig(ABC):
         """
         if correction.kind != "none":
             raise InputError(f"{self.label} has no correction: leave it out, or say none")
-        return self.segmenter(model, readout)
+        return self.segmenter(model, readout, clip)
 
     @property
     def label(self) -> str:
@@ -82,6 +83,11 @@ class MethodConfig(ABC):
     def readouts(self) -> tuple[str, ...]:
         """Ways in which the model can be read, the best by validation first; one, or none to name."""
         return ()
+
+    @property
+    def answers(self) -> Answers:
+        """What its segmenters answer; see `Segmenter`."""
+        return "cosines"
 
     @property
     def image_size(self) -> int:

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from zeroseg.errors import InputError
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.choice import Choice
+from zeroseg.methods.trained import DESCRIPTION, WEIGHTS, model_folder
 from zeroseg.models.clip import CLIPConfig
 from zeroseg.records import read_record, to_json
 from zeroseg.store.storage import write_atomically
-
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +52,6 @@ def save(folder: Path, description: ModelDescription, weights: dict[str, Tensor]
 def description_text(description: ModelDescription) -> str:
     """The content of `model.json`."""
     return json.dumps(to_json(description), indent=2)
-
-
-def model_folder(folder: Path) -> Path:
-    """The model of a run folder, or the folder itself."""
-    return folder / "model" if (folder / "model").is_dir() else folder
 
 
 def load(

@@ -1,11 +1,14 @@
 """Segmenters: whatever answers queries about the places of an image."""
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from zeroseg.datasets.queries import Queries
+
+Answers = Literal["cosines", "scores"]
+"""Cosines, of which the evaluation takes a softmax; or scores to compare as they are."""
 
 
 @runtime_checkable

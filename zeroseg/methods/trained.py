@@ -1,0 +1,83 @@
+"""Trained: the model of another run, from which a stage of training starts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from zeroseg.errors import InputError
+
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Where a stage starts: what another run has trained."""
+
+    path: str
+    """A run folder, or a model folder in one."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The model's weights by name. Raises InputError when there is no such model."""
+        file = model_folder(Path(self.path)) / WEIGHTS
+        if not file.is_file():
+            raise InputError(f"{self.path} holds no trained model: run the stage before this one")
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise InputError(f"{file} cannot be read: {error}: train that stage again") from error
+
+    def method(self) -> str:
+        """Name of the method's class. Raises InputError when there is no such model."""
+        file = model_folder(Path(self.path)) / DESCRIPTION
+        try:
+            return json.loads(file.read_bytes())["method"]["class"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{file} describes no trained model: run the stage before this one"
+            ) from error
+
+    def of(self, *methods: str) -> dict[str, Tensor]:
+        """The weights of a model of one of these methods.
+
+        Raises InputError for a model of another, and when there is none.
+        """
+        if (name := self.method()) not in methods:
+            raise InputError(
+                f"{self.path} is of {name}: this stage starts from {' or '.join(methods)}"
+            )
+        return self.tensors()
+
+
+def model_folder(folder: Path) -> Path:
+    """The model of a run folder, or the folder itself."""
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def take(
+    module: nn.Module, tensors: Mapping[str, Tensor], prefixes: Sequence[str], where: str
+) -> None:
+    """Copy into a module all of its tensors whose names begin with one of the prefixes.
+
+    Raises InputError naming `where` they are from, and what is missing there or of another shape.
+    """
+    own = {k: v for k, v in module.state_dict().items() if k.startswith(tuple(prefixes))}
+    missing = sorted(own.keys() - tensors.keys())
+    misfits = [
+        f"{k} is {tuple(tensors[k].shape)}, needs {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in tensors and tensors[k].shape != v.shape
+    ]
+    if missing or misfits or not own:
+        raise InputError(
+            f"{where} does not fit this stage: missing {missing[:3]}, wrong shape {misfits[:3]}: "
+            "give both stages the same model"
+        )
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(tensors[name])
