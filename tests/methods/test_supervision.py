@@ -34,7 +34,7 @@ def test_rows_number_the_seen_classes_and_ignore_all_else():
 
 
 def test_a_benchmark_without_unseen_classes_is_refused():
-    with pytest.raises(InputError, match="labels.split 'voc20' has no unseen classes"):
+    with pytest.raises(InputError, match=r"labels\.split 'voc20' has no unseen classes"):
         Supervision(split="voc20", augmentation=SMALL)
 
 
