@@ -21,16 +21,23 @@ FOLDERS = ("local-dir:", "hf-hub:")
 def model_name(architecture: str, register: str) -> str:
     """What open_clip calls an architecture, once it knows those of the file `register`."""
     if register:
-        _register(Path(register).resolve())
+        run_register(register)
     embedded = EMBEDDED.get(architecture)
     return f"local-dir:{embedded}" if embedded else architecture
 
 
+def run_register(path: str) -> None:
+    """Run a file that makes architectures known to open_clip or timm, once a process.
+
+    Raises InputError when it does not exist.
+    """
+    _run(Path(path).resolve())
+
+
 @cache
-def _register(path: Path) -> None:
-    """Run a file that makes architectures known, once a process."""
+def _run(path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"the file {path} of a CLIP's `register` does not exist")
+        raise InputError(f"the file {path} of `register` does not exist")
     runpy.run_path(str(path))
 
 

@@ -84,16 +84,23 @@ def _target(
     )
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file (.safetensors, .pth, .pt) by name, also of one that wraps them.
+
+    Raises InputError when it cannot be read.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(state.get("model", state.get("state_dict", state)))
+    except Exception as error:  # whatever the two formats make of a file that is neither
+        raise InputError(f"weights {str(path)!r} cannot be read: {error}") from error
+
+
 def _read_state(source: str, origin: Origin | None) -> dict[str, Tensor]:
-    path = Path(source)
-    if path.is_file():
-        try:
-            if path.suffix == ".safetensors":
-                return load_file(path)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return dict(state.get("model", state.get("state_dict", state)))
-        except Exception as error:  # whatever the two formats make of a file that is neither
-            raise InputError(f"trunk weights {source!r} cannot be read: {error}") from error
+    if Path(source).is_file():
+        return read_weights(Path(source))
     try:
         with torch.random.fork_rng(devices=[]):  # timm draws the weights that it then replaces
             if origin is not None:
