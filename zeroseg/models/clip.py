@@ -116,6 +116,11 @@ class CLIP(nn.Module):
         return F.normalize(embeddings.float(), dim=-1)
 
     @property
+    def logit_scale(self) -> float:
+        """What this CLIP multiplies cosines by before a softmax: 100 for OpenAI's."""
+        return float(self.model.logit_scale.exp())
+
+    @property
     def views_of_a_pass(self) -> int:
         """How many views at once suit the device."""
         pixels = PASS_PIXELS.get(self.mean.device.type, PASS_PIXELS["cuda"])
@@ -124,7 +129,12 @@ class CLIP(nn.Module):
     def encode_views(
         self, views: Float[Tensor, "batch view 3 size size"], chunk: int = 0
     ) -> Float[Tensor, "batch view embed"]:
-        """As `encode_image`, in passes of `chunk` views each; 0 takes what suits the device."""
+        """As `encode_image`, in passes of `chunk` views each; 0 takes what suits the device.
+
+        There may be no view at all.
+        """
+        if not views.numel():
+            return views.new_zeros(*views.shape[:2], self.embed_dim)
         chunk = chunk or self.views_of_a_pass
         parts = [self.encode_image(part) for part in views.flatten(0, 1).split(chunk)]
         return torch.cat(parts).unflatten(0, views.shape[:2])

@@ -31,6 +31,42 @@ MASKCLIP = (
 )
 """MaskCLIP's 85 (`full+maskclip` in TCL's file)."""
 
+SCENE = ("A photo of a {} in the scene",)
+"""ZegFormer's for the queries on PASCAL VOC."""
+
+SCULPTURE = ("a sculpture of a {}.",)
+"""zsseg's best single one."""
+
+_SIZED = ("small {}", "medium {}", "large {}")
+
+VILD = (
+    *("a photo of a {}.", "This is a photo of a {}", "There is a {} in the scene"),
+    *("There is the {} in the scene", "a photo of a {} in the scene"),
+    *(f"a photo of a {noun}." for noun in _SIZED),
+    *(f"This is a photo of a {noun}." for noun in _SIZED),
+    *(f"There is a {noun} in the scene." for noun in _SIZED),
+)
+"""ViLD's 14, which zsseg averages."""
+
+MASKED = (
+    *("a bad photo of the {}.", "a photo of the large {}.", "a photo of the small {}."),
+    "a cropped photo of a {}.",
+    *(
+        f"This is a {photo} of a {noun}"
+        for photo in ("photo", "masked photo", "cropped photo")
+        for noun in ("{}", *_SIZED)
+    ),
+    *("A photo of a {} in the scene", "a bad photo of the {} in the scene"),
+    *("a photo of the large {} in the scene", "a photo of the small {} in the scene"),
+    *("a cropped photo of a {} in the scene", "a photo of a masked {} in the scene"),
+    *(
+        f"{there} {noun} in the scene"
+        for noun in ("{}", "masked {}")
+        for there in ("There is a", "There is the", "This is a", "This is the", "This is one")
+    ),
+)
+"""ZegFormer's for masked regions, as a later code lists them: 32, where ZegFormer's own may have 33."""
+
 TEMPLATES = {
     "simple": SIMPLE,
     "bare": BARE,
@@ -38,6 +74,10 @@ TEMPLATES = {
     "imagenet7": IMAGENET7,
     "tcl": TCL,
     "maskclip": MASKCLIP,
+    "scene": SCENE,
+    "sculpture": SCULPTURE,
+    "vild": VILD,
+    "masked": MASKED,
 }
 
 
