@@ -1,21 +1,19 @@
 """What an epoch shows of a sample: unlabelled crops, crops with stored embeddings, labelled crops."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Int
 from torch import Tensor
 
 from zeroseg.data.augmentation import Augmentation
-from zeroseg.data.crops import Crop, Crops, cut, random_crop
+from zeroseg.data.crops import Crops, cut
 from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
 from zeroseg.data.images import decode_labels
 from zeroseg.data.samples import image_of, labels_bytes
-from zeroseg.datasets.benchmarks import IGNORE, Benchmark
+from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.errors import InputError
+from zeroseg.store.manifest import PSEUDO_LABELS
 from zeroseg.store.reader import RawSample
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
@@ -119,7 +117,7 @@ class EmbeddedCrops:
         return {"images": cut(image, crop, self.size), "embeddings": embeddings}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LabelledCrops:
     """A random crop of an image and of its label map, in which unseen classes are ignored.
 
@@ -131,11 +129,29 @@ class LabelledCrops:
     benchmark: Benchmark
     """What the labels mean, and which classes are unseen."""
     unseen_labels: Literal["hidden", "pseudo"] = "hidden"
-    """`pseudo`: labels of unseen classes pass, of shards whose labels of them a model has guessed."""
+    """`pseudo` lets them pass, from shards alone in which they are a model's predictions."""
 
     def on(self, shards: ShardSet) -> "LabelledCrops":
-        """With the benchmark's classes in the order of the shards' labels."""
+        """With the benchmark's classes in the order of the shards' labels.
+
+        Raises InputError when unseen labels are to pass, and any shard is not of `zeroseg label` for
+        this benchmark.
+        """
+        if self.unseen_labels == "pseudo":
+            self._check_predicted(shards)
         return replace(self, benchmark=self.benchmark.on(shards.classes))
+
+    def _check_predicted(self, shards: ShardSet) -> None:
+        name = self.benchmark.name
+        wanted = {"kind": PSEUDO_LABELS, "benchmark": name}
+        for origin in shards.origins or ({},):
+            if not wanted.items() <= origin.items():
+                told = ", ".join(f"{k} {origin[k]!r}" for k in wanted if k in origin)
+                raise InputError(
+                    "labels of unseen classes pass only where a model predicted them for benchmark "
+                    f"{name!r}, and these shards have {told or 'no manifest'}: write such shards with "
+                    "`zeroseg label`"
+                )
 
     def copied(self, shards: Sequence[str]) -> list[int]:
         """Nothing lies beside a shard."""
@@ -145,31 +161,13 @@ class LabelledCrops:
         """Nothing lies beside a shard."""
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
-        """`images` and `labels`, of one size."""
+        """`images` and `labels`, of one size; labels are the benchmark's own class indices."""
         image, stored = image_of(sample), decode_labels(labels_bytes(sample))
         height, width = image.shape[1:]
         if (height, width) != stored.shape:
             raise ValueError(f"image is {(height, width)} but its label map {tuple(stored.shape)}")
-        labels = self.benchmark.mapped(stored, sample.key)
-        for unseen in self.benchmark.unseen if self.unseen_labels == "hidden" else ():
-            labels = labels.masked_fill(labels == self.benchmark.classes.index(unseen), IGNORE)
-        rng = random.Random(f"{self.augmentation.seed}/{epoch}/{sample.key}")
-        crop, side = (
-            random_crop(rng, height, width, (0.25, 1.0), (3 / 4, 4 / 3)),
-            self.augmentation.size,
-        )
-        return {
-            "images": cut(image, crop, side),
-            "labels": cut_labels(labels, crop, side),
-        }
-
-
-def cut_labels(
-    labels: Int[Tensor, "height width"], crop: Crop, side: int
-) -> Int[Tensor, "side side"]:
-    """Cut a crop out of a label map; of each pixel the label at its centre."""
-    rows = slice(crop.top, crop.top + crop.height)
-    columns = slice(crop.left, crop.left + crop.width)
-    part = labels[rows, columns].to(torch.uint8)[None, None]
-    resized = F.interpolate(part, (side, side), mode="nearest-exact")[0, 0].long()
-    return resized.flip(1) if crop.flip else resized
+        place, colours = self.augmentation.draw(sample.key, epoch, height, width)
+        labels = self.benchmark.mapped(self.augmentation.labels(stored, place), sample.key)
+        if self.unseen_labels == "hidden":
+            labels = self.benchmark.seen_only(labels)
+        return {"images": self.augmentation.picture(image, place, colours), "labels": labels}

@@ -88,6 +88,12 @@ class Benchmark:
         table[:known] = torch.tensor(self.label_map, device=labels.device)
         return table[labels]
 
+    def seen_only(self, labels: Int[Tensor, "*pixels"]) -> Int[Tensor, "*pixels"]:
+        """Class indices of this benchmark, 255 in place of those of unseen classes."""
+        table = torch.arange(IGNORE + 1, device=labels.device)
+        table[[i for i, name in enumerate(self.classes) if name in self.unseen]] = IGNORE
+        return table[labels]
+
 
 def _places(labels: Sequence[str], benchmark: Benchmark) -> tuple[int, ...]:
     """Of each label its class's index; else background's, or IGNORE where there is none."""

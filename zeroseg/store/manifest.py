@@ -11,6 +11,8 @@ from zeroseg.records import read_record
 from zeroseg.store.storage import exists, join, read_bytes
 
 NAME = "manifest.json"
+PSEUDO_LABELS = "pseudo labels"
+"""`built_from["kind"]` of shards whose labels of unseen classes are a model's predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import glob
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache as cache_calls
@@ -38,6 +38,8 @@ class ShardSet:
     """Bytes that must be copied here before a shard can be read; 0 of a local one."""
     classes: tuple[str, ...] = ()
     """Class names by label index; empty without a manifest, or when two manifests differ."""
+    origins: tuple[Mapping[str, str], ...] = ()
+    """What each manifest beside the shards says they were built from; an empty one where there is none."""
 
     @property
     def samples(self) -> int:
@@ -80,6 +82,7 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     bar = tqdm(zip(urls, beside, strict=True), "shards", len(urls), unit="shard", delay=2)
     counted = [_count(url, _record(url, manifest), cache) for url, manifest in bar]
     lists = {manifest.classes if manifest else () for manifest in beside}
+    origins = {id(manifest): manifest.built_from if manifest else {} for manifest in beside}
     return ShardSet(
         urls=tuple(urls),
         counts=tuple(count for count, _, _ in counted),
@@ -94,6 +97,7 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
             0 if is_local(url) else size for url, (*_, size) in zip(urls, counted, strict=True)
         ),
         classes=lists.pop() if len(lists) == 1 else (),
+        origins=tuple(origins.values()),
     )
 
 
