@@ -15,6 +15,7 @@ COMMANDS = {
     "shards": ("pipelines.shards", "make shards, check them, show them"),
     "embed": ("pipelines.embed", "compute the teacher's embeddings of shards once, for training"),
     "train": ("pipelines.train", "train a student from a config"),
+    "stages": ("pipelines.stages", "train in stages, each from what those before it made"),
     "choose": (
         "pipelines.choose",
         "choose on validation data what no training finds, and write it into the model",

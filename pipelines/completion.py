@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from configs import quickstart as example
-from pipelines import ablate, choose, embed, evaluate, quickstart, segment, shards, train
+from pipelines import ablate, choose, embed, evaluate, quickstart, segment, shards, stages, train
 from pipelines.command_line import UNSET, read
 from pipelines.report import page
 from zeroseg.errors import InputError
@@ -33,6 +33,7 @@ TREE: dict[str, Any] = {
     },
     "embed": _marked(embed.Command, *UNSET),
     "train": train.Command(config=tyro.MISSING, run=example.config),
+    "stages": _marked(stages.Options, *UNSET),
     "choose": _marked(choose.ChooseConfig, *UNSET),
     "evaluate": _marked(evaluate.EvaluateConfig, *UNSET),
     "segment": _marked(segment.SegmentConfig, *UNSET),

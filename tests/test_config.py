@@ -9,7 +9,7 @@ import configs
 from configs.scenes_scratch import method as METHOD
 from pipelines import cli
 from pipelines.train import read_command
-from zeroseg.config import RunConfig, read_config
+from zeroseg.config import RunConfig, read_config, read_stages
 from zeroseg.data.views import ViewSet, Windows
 from zeroseg.errors import InputError
 from zeroseg.methods import METHODS
@@ -22,6 +22,7 @@ from zeroseg.training.teacher import CachedTeacher
 
 FOLDER = Path(configs.__file__).parent
 FILES = sorted(p for p in FOLDER.glob("*.py") if "\nconfig = " in p.read_text())
+STAGED = sorted(p for p in FOLDER.glob("*.py") if "\nstages = " in p.read_text())
 QUICKSTART = str(FOLDER / "scenes_scratch.py")
 
 
@@ -54,6 +55,20 @@ def test_the_model_of_every_config_can_be_built_and_nothing_is_fetched_for_it(pa
     with torch.device("meta"):
         model = read_config(path).method.model()
     assert all(parameter.is_meta for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("path", STAGED, ids=lambda p: p.stem)
+def test_stages_of_every_config_survive_being_stored_and_their_models_can_be_built(path, request):
+    if "$ZEROSEG_REAL" in path.read_text():
+        request.getfixturevalue("real")
+    for name, stage in read_stages(path).items():
+        assert (
+            from_json(type(stage), json.loads(json.dumps(to_json(stage))), name, METHODS) == stage
+        )
+        if isinstance(stage, RunConfig):
+            with torch.device("meta"):
+                model = stage.method.model()
+            assert all(parameter.is_meta for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(

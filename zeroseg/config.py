@@ -1,14 +1,16 @@
-"""What a run is: frozen dataclasses, filled in by a file under configs/ and the command line."""
+"""What a run is, and runs that follow each other: frozen dataclasses, filled in by a file under configs/ and
+the command line."""
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from zeroseg.data.stream import DataConfig
 from zeroseg.errors import InputError
+from zeroseg.evaluation.pseudo_labels import PseudoLabels
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.records import read_record
@@ -90,15 +92,37 @@ def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHOD
         )
     if file.suffix == ".json":
         return read_record(RunConfig, file.read_text(), str(path), methods)
-    try:
-        config = getattr(_module(file), "config", None)
-    except InputError as error:
-        raise InputError(f"config {path}: {error}") from error
-    except Exception as error:  # an unknown field, a misspelt name, a syntax error: the file's own
-        raise InputError(f"config {path}: {type(error).__name__}: {error}") from error
+    module = _module(file)
+    config = getattr(module, "config", None)
     if not isinstance(config, RunConfig):
-        raise InputError(f"config {path} defines no `config = RunConfig(...)`")
+        staged = f": run `zeroseg stages {path}`" if hasattr(module, "stages") else ""
+        raise InputError(f"config {path} defines no `config = RunConfig(...)`{staged}")
     return config
+
+
+Stage = RunConfig | PseudoLabels
+"""A training, or pseudo labels between two of them."""
+
+
+def read_stages(path: str | Path) -> dict[str, Stage]:
+    """The stages in a file like `configs/scenes_zs3net.py`, by name, in their order.
+
+    Raises InputError when the file is missing, defines no `stages`, or two of them share an output.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"config {path} does not exist: name a file of configs/")
+    stages = getattr(_module(file), "stages", None)
+    if not isinstance(stages, Mapping) or not all(isinstance(s, Stage) for s in stages.values()):
+        raise InputError(
+            f"config {path} defines no `stages = {{NAME: RunConfig(...) or PseudoLabels(...)}}`"
+        )
+    if strange := [name for name in stages if not str(name).isidentifier()]:
+        raise InputError(f"config {path}: stage {strange[0]!r} has a name that is no word")
+    outputs = [Path(stage.output) for stage in stages.values()]
+    if twice := [str(output) for output in outputs if outputs.count(output) > 1]:
+        raise InputError(f"config {path}: two stages have the output {twice[0]}: give each its own")
+    return dict(stages)
 
 
 def _module(file: Path) -> ModuleType:
@@ -108,5 +132,10 @@ def _module(file: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except InputError as error:
+        raise InputError(f"config {file}: {error}") from error
+    except Exception as error:  # an unknown field, a misspelt name, a syntax error: the file's own
+        raise InputError(f"config {file}: {type(error).__name__}: {error}") from error
     return module

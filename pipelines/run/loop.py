@@ -19,11 +19,18 @@ from zeroseg.training.processes import broadcast_from_main
 from zeroseg.training.tensors import model_tensors
 
 
-def train(config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool = False) -> Path:
+def train(
+    config: RunConfig,
+    *,
+    allow_change: Sequence[str] = (),
+    profiled: bool = False,
+    last: bool = True,
+) -> Path:
     """Run the whole of training, or what is left of it, and return the run folder.
 
     Fields named in `allow_change` may differ from those of the checkpoint that it goes on from.
-    `profiled` writes a trace of a few steps. Raises InputError for anything wrong with the input,
+    `profiled` writes a trace of a few steps. Unless it is the `last` of its job, its processes stay in
+    touch. Raises InputError for anything wrong with the input,
     before training, and SystemExit(75) when it was asked to stop and has saved its place.
     """
     accelerator = accelerator_for(config)
@@ -39,7 +46,10 @@ def train(config: RunConfig, *, allow_change: Sequence[str] = (), profiled: bool
         if step == config.steps:
             _export(job)
         accelerator.wait_for_everyone()
-        accelerator.end_training()
+        for tracker in accelerator.trackers:
+            tracker.finish()
+        if last:
+            accelerator.state.destroy_process_group()
     finally:
         job.folder.lock.release()
     if step < config.steps:
