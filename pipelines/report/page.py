@@ -21,6 +21,7 @@ from pipelines.report.curves import Curve, curves
 from pipelines.report.details import Details, details_of
 from pipelines.report.headlines import headlines_of
 from pipelines.report.published import CERTAINTIES, published_parts
+from pipelines.report.published_splits import splits_parts
 from pipelines.report.runs import (
     Example,
     RunResult,
@@ -103,6 +104,7 @@ def report(runs: Sequence[Path], output: Path) -> Path:
         score_names=SCORES,
         comparisons=comparison_groups(results),
         published=published_parts({entry.result.benchmark for entry in results}),
+        splits=splits_parts({entry.result.benchmark for entry in results}),
         certainties=CERTAINTIES,
         runs=parts,
     )

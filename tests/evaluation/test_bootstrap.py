@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from zeroseg.errors import InputError
-from zeroseg.evaluation.bootstrap import intervals, paired
+from zeroseg.evaluation.bootstrap import intervals, paired, paired_splits
 from zeroseg.evaluation.metrics import class_ious, mean_over
 from zeroseg.evaluation.tally import ClassCounts
 
@@ -87,6 +87,25 @@ def test_a_small_gain_on_the_same_images_is_certain_where_two_intervals_overlap(
     assert 0 < gain.low < gain.difference < gain.high
     first, second = (intervals(coins(x), BOTH)["miou"] for x in (before, after))
     assert first.high > second.low
+
+
+def test_a_gain_in_unseen_classes_alone_is_told_apart_and_raises_the_harmonic_mean():
+    seen, before = drawn(300, 0.6, seed=6), drawn(300, 0.3, seed=7)
+    after = np.maximum(before, drawn(300, 0.2, seed=8))
+    ones = np.ones_like(seen)
+
+    def counts(unseen: np.ndarray) -> ClassCounts:
+        hits = np.stack([seen, unseen], axis=1)
+        return ClassCounts(hits, np.stack([ones, ones], axis=1), hits)
+
+    splits = {"miou": [0, 1], "seen_miou": [0], "unseen_miou": [1]}
+    gain = paired_splits(counts(before), counts(after), splits)
+    assert gain["seen_miou"] == (0, 0, 0)
+    assert gain["unseen_miou"].difference == pytest.approx((after - before).mean())
+    assert gain["unseen_miou"].low > 0
+    s, b, a = seen.mean(), before.mean(), after.mean()
+    assert gain["hiou"].difference == pytest.approx(2 * s * a / (s + a) - 2 * s * b / (s + b))
+    assert gain["miou"] == pytest.approx(paired(counts(before), counts(after)))
 
 
 def test_results_of_other_images_cannot_be_compared():

@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.report.page import report
 from pipelines.report.published import CERTAINTIES, FAMILIES, PUBLISHED, published_parts
+from pipelines.report.published_splits import PUBLISHED_SPLITS, splits_parts
 from pipelines.report.runs import RunResult, results_of
 from pipelines.report.table import Table, markdown, table_of
 from tests.support.scored_runs import content, write
@@ -177,3 +179,22 @@ def test_the_papers_own_rows_come_first_with_all_of_its_benchmarks():
 
 def test_nothing_published_is_shown_beside_what_nobody_published_on():
     assert published_parts({"scenes", "scenes-objects"}) == []
+
+
+def test_published_scores_of_splits_name_benchmarks_with_unseen_classes_and_are_shown_beside_them():
+    for row in PUBLISHED_SPLITS:
+        assert row.certainty in CERTAINTIES
+        assert all(BENCHMARKS[name].unseen for name in row.scores)
+    inductive, trained_on = splits_parts({"voc20-15-5", "voc21"})
+    assert inductive.benchmarks == trained_on.benchmarks == ["voc20-15-5"]
+    (zegformer,) = (row for row in inductive.rows if row.method == "ZegFormer")
+    assert zegformer.scores["voc20-15-5"] == (86.4, 63.6, 73.3)
+    assert splits_parts({"scenes"}) == []
+
+
+def test_the_page_has_published_scores_of_the_same_splits(tmp_path):
+    result = content("a", ("cat", "sofa"), [[3, 1], [1, 3]], "voc20-15-5")
+    page = report([write(tmp_path / "run", result)], tmp_path / "page.html").read_text()
+    assert "ZS5Net" in page
+    assert ">63.6<" in page
+    assert "context33" not in page

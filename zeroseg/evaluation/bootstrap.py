@@ -6,7 +6,7 @@ what makes an image hard makes it so for both.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """The second mean IoU less the first, and its interval; shares, not percent."""
+    """The second score less the first, and its interval; shares, not percent."""
 
     difference: float
     low: float
@@ -49,14 +49,10 @@ def intervals(
 ) -> dict[str, Interval]:
     """The interval of the mean IoU over each split's classes, by the split's name; and of the `hiou`
     where `seen_miou` and `unseen_miou` are among them."""
-    drawn: dict[str, list[Float[Tensor, " sample"]]] = {name: [] for name in splits}
-    for weights in _weights(len(counts.hits), samples, seed):
-        ious = sampled_ious(counts, weights)
-        for name, of in splits.items():
-            drawn[name].append(mean_over(ious[:, list(of)], absent))
-    means = {name: torch.cat(values) for name, values in drawn.items()}
-    if means.keys() >= {"seen_miou", "unseen_miou"}:
-        means["hiou"] = harmonic_mean(means["seen_miou"], means["unseen_miou"])
+    means = _joined(
+        _means(sampled_ious(counts, weights), splits, absent)
+        for weights in _weights(len(counts.hits), samples, seed)
+    )
     return {name: _interval(values) for name, values in means.items()}
 
 
@@ -75,7 +71,25 @@ def paired(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """How much better the second is on the same images, in the same order.
+    """How much better the second is on the same images, in the same order, by the mean IoU.
+
+    Raises InputError as `paired_splits`.
+    """
+    everything = {"miou": range(first.truth.shape[1])}
+    found = paired_splits(first, second, everything, absent=absent, samples=samples, seed=seed)
+    return found["miou"]
+
+
+def paired_splits(
+    first: ClassCounts,
+    second: ClassCounts,
+    splits: Mapping[str, Sequence[int]],
+    *,
+    absent: float = math.nan,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """How much better the second is on the same images, in the same order, by the scores of `intervals`.
 
     Raises InputError when they are not as many images or classes, or have other label maps.
     """
@@ -90,13 +104,32 @@ def paired(
             "same shards"
         )
 
-    def gained(weights: Float[Tensor, "sample image"]) -> Float[Tensor, " sample"]:
-        old, new = (mean_over(sampled_ious(c, weights), absent) for c in (first, second))
-        return new - old
+    def gained(weights: Float[Tensor, "sample image"]) -> dict[str, Float[Tensor, " sample"]]:
+        old, new = (
+            _means(sampled_ious(counts, weights), splits, absent) for counts in (first, second)
+        )
+        return {name: new[name] - old[name] for name in new}
 
-    values = torch.cat([gained(w) for w in _weights(len(first.hits), samples, seed)])
+    drawn = _joined(gained(w) for w in _weights(len(first.hits), samples, seed))
     whole = gained(torch.ones(1, len(first.hits), dtype=torch.float64))
-    return Difference(float(whole[0]), *_interval(values))
+    return {n: Difference(float(whole[n][0]), *_interval(v)) for n, v in drawn.items()}
+
+
+def _means(
+    ious: Float[Tensor, "sample class"], splits: Mapping[str, Sequence[int]], absent: float
+) -> dict[str, Float[Tensor, " sample"]]:
+    means = {name: mean_over(ious[:, list(of)], absent) for name, of in splits.items()}
+    if means.keys() >= {"seen_miou", "unseen_miou"}:
+        means["hiou"] = harmonic_mean(means["seen_miou"], means["unseen_miou"])
+    return means
+
+
+def _joined(
+    parts: Iterable[Mapping[str, Float[Tensor, " part"]]],
+) -> dict[str, Float[Tensor, " sample"]]:
+    """Samples that were drawn in parts."""
+    listed = list(parts)
+    return {name: torch.cat([part[name] for part in listed]) for name in listed[0]}
 
 
 def _weights(images: int, samples: int, seed: int) -> Iterator[Float[Tensor, "sample image"]]:
