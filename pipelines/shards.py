@@ -25,6 +25,8 @@ from shards.scenes import Scenes
 from shards.show import show
 from shards.table import Parquet
 from shards.voc import PascalVOC
+from shards.without import is_dropped, split_named, without
+from zeroseg.store.set_writer import LEFT_OUT, read_left_out
 
 
 class Corpus(Protocol):
@@ -70,6 +72,12 @@ class Output:
     destination: str
     """Folder or URL of the new set."""
     limits: Annotated[Limits, tyro.conf.arg(name="")]
+    without: str = ""
+    """A benchmark with unseen classes, as voc21-k2: images that hold a pixel of one are left out."""
+
+    def __post_init__(self) -> None:
+        if self.without:
+            split_named(self.without)
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,17 @@ class Build(Generic[Kind]):
 
 def run(command: Build[Any]) -> None:
     """Build the set and say what is in it."""
-    destination = command.output.destination
-    manifest = build(command.corpus.source(), destination, command.output.limits)
+    destination, split = command.output.destination, command.output.without
+    source = command.corpus.source()
+    manifest = build(
+        without(source, split) if split else source, destination, command.output.limits
+    )
     print(f"{destination}: {manifest.samples} images in {len(manifest.shards)} shards")
     if manifest.left_out:
-        print(f"{manifest.left_out} left out, named in {destination}/left-out.jsonl")
+        print(f"{manifest.left_out} left out, named in {destination}/{LEFT_OUT}")
+        if split:
+            dropped = sum(is_dropped(line, split) for line in read_left_out(destination))
+            print(f"{dropped} of these hold a class that is unseen in {split}")
 
 
 def main(arguments: Sequence[str]) -> None:

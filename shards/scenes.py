@@ -3,7 +3,8 @@
 It is the embedded default: it needs no download, is deterministic by seed, and writes thousands of
 images a minute. A scene holds one or two kinds of stuff and one to five occluding objects. The
 unseen classes are shapes of seen ones in colours between theirs. They appear in the teacher's
-captions and in evaluation, never in the student's training images.
+captions and in evaluation, never in the training images of a student, which learns without labels;
+methods that learn from label maps see their pixels, not their labels.
 """
 
 import math
@@ -86,8 +87,11 @@ VALIDATION = Split(name="val", images=300, seed=2)
 TEST = Split(name="test", images=200, seed=3)
 """For the printed scores alone."""
 
+LABELLED = Split(name="labelled", images=3000, seed=4)
+"""What methods that learn from label maps train on: every object is in it, and their loader hides the
+labels of unseen ones."""
 
-SPLITS = {split.name: split for split in (TRAIN, VALIDATION, TEST)}
+SPLITS = {split.name: split for split in (TRAIN, VALIDATION, TEST, LABELLED)}
 
 
 def draw(split: Split, index: int) -> Iterator[Sample]:
@@ -102,7 +106,7 @@ class Scenes:
     """The embedded world: procedural scenes with label maps."""
 
     split: str
-    """train, val or test."""
+    """train, val, test or labelled."""
     images: int | None = None
     """As many as the documented split has where it is not given."""
 

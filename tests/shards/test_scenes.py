@@ -12,7 +12,18 @@ from pipelines.train_teacher import TeacherConfig
 from shards import scenes
 from shards.build import Limits, build
 from shards.drawing import draw_object, stuff_texture
-from shards.scenes import OBJECTS, SEEN_OBJECTS, SIZE, STUFF, TEST, TRAIN, VALIDATION, Split
+from shards.scenes import (
+    LABELLED,
+    OBJECTS,
+    SEEN_OBJECTS,
+    SIZE,
+    SPLITS,
+    STUFF,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Split,
+)
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.store.reader import ShardReader
@@ -49,7 +60,7 @@ def test_scenes_of_different_seeds_and_indices_differ():
 
 
 def test_no_two_parts_of_the_world_share_a_seed():
-    seeds = [TRAIN.seed, VALIDATION.seed, TEST.seed, TeacherConfig().seed]
+    seeds = [*(split.seed for split in SPLITS.values()), TeacherConfig().seed]
     assert all(a != b for a, b in combinations(seeds, 2))
 
 
@@ -57,8 +68,8 @@ def test_training_scenes_hold_every_seen_class_and_no_unseen_one():
     assert drawn_classes(TRAIN, 200) == set(range(len(SCENES.classes))) - UNSEEN
 
 
-@pytest.mark.parametrize("split", [VALIDATION, TEST], ids=lambda s: s.name)
-def test_evaluation_scenes_hold_every_class(split):
+@pytest.mark.parametrize("split", [VALIDATION, TEST, LABELLED], ids=lambda s: s.name)
+def test_scenes_of_other_parts_hold_every_class(split):
     assert drawn_classes(split, 200) == set(range(len(SCENES.classes)))
 
 

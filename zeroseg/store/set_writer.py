@@ -91,6 +91,13 @@ def publish_shard(path: Path, folder: str) -> ShardRecord:
     return record
 
 
+def read_left_out(folder: str) -> list[str]:
+    """What a finished set names as left out."""
+    path = join(folder, LEFT_OUT)
+    lines = read_bytes(path).decode().splitlines() if exists(path) else []
+    return [json.loads(line)["left_out"] for line in lines]
+
+
 def finish_set(
     folder: str,
     shards: Sequence[ShardRecord],
