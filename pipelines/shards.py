@@ -20,6 +20,7 @@ from shards.folder import Folder
 from shards.imagenet import ImageNet
 from shards.img2dataset import Img2Dataset
 from shards.index import index
+from shards.pairs import Pairs
 from shards.sample import Source
 from shards.scenes import Scenes
 from shards.show import show
@@ -48,6 +49,7 @@ KINDS: dict[str, tuple[type[Corpus], str]] = {
     "coco-object": (COCOObject, "coco data/coco-object/val"),
     "coco-stuff": (COCOStuff, "coco data/coco-stuff/val"),
     "coco-masks": (COCOMasks, "images masks data/coco-masks"),
+    "pairs": (Pairs, "images masks voc21 data/voc_sbd"),
     "ade20k": (ADE20K, "ADEChallengeData2016 data/ade20k/val"),
     "cityscapes": (Cityscapes, "cityscapes data/cityscapes/val"),
 }
