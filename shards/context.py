@@ -15,8 +15,9 @@ from typing import Literal
 
 from jaxtyping import UInt
 from numpy import ndarray
+from scipy.io import loadmat
 
-from shards.labelled import Pair, locate, names_in, need, need_package, png_ids, read_pair
+from shards.labelled import Pair, locate, names_in, need, png_ids, read_pair
 from shards.sample import Source, key_of
 from shards.voc import voc_folder
 from zeroseg.datasets.benchmarks import CONTEXT59, CONTEXT60, IGNORE
@@ -43,8 +44,8 @@ class PascalContext:
 
         The list is `ImageSets/SegmentationContext`, which the conversion writes, or else
         `ImageSets/Main`: those two splits are the dataset's own, unlike the few images of
-        `ImageSets/Segmentation`. Raises InputError when a part is missing, `labels.txt` lacks one
-        of the 59, or scipy is not installed, which `.mat` needs.
+        `ImageSets/Segmentation`. Raises InputError when a part is missing, or `labels.txt` lacks one
+        of the 59.
         """
         if self.classes not in (59, 60):
             raise InputError(
@@ -61,7 +62,6 @@ class PascalContext:
             labels, suffix, decode = folder / CONVERTED, "png", png_ids
             numbered = {i: i for i in (*range(60), IGNORE)}
         else:
-            need_package("scipy", "PASCAL Context")
             parts = dict.fromkeys(("trainval", "labels.txt"), LABELS_ARCHIVE)
             place = locate((self.root, folder), "PASCAL Context", parts)
             labels, suffix, decode = place / "trainval", "mat", label_map
@@ -98,6 +98,4 @@ def numbers(path: Path) -> dict[int, int]:
 
 def label_map(data: bytes) -> UInt[ndarray, "height width"]:
     """Ids of one of the release's `trainval/*.mat`."""
-    from scipy.io import loadmat
-
     return loadmat(io.BytesIO(data), variable_names=["LabelMap"])["LabelMap"]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from jaxtyping import UInt8
 from numpy import ndarray
+from scipy.io import loadmat
 
-from shards.labelled import Pair, locate, names_in, need_package, png_ids, read_pair
+from shards.labelled import Pair, locate, names_in, png_ids, read_pair
 from shards.sample import BadSample, Sample, Source, key_of
 from zeroseg.datasets.benchmarks import IGNORE, VOC21
 from zeroseg.errors import InputError
@@ -37,7 +38,7 @@ class PascalVOC:
         """Augmented are all images of either's train and SBD's val that are not in VOC's val, with
         VOC's own label map where it has one.
 
-        Raises InputError when a part of a release is missing, or scipy, which SBD's files need.
+        Raises InputError when a part of a release is missing.
         """
         if (self.split == "train_aug") != (self.sbd is not None):
             raise InputError(
@@ -74,8 +75,6 @@ def read(pair: Pair) -> Iterator[Sample | BadSample]:
 
 def segmentation(data: bytes) -> UInt8[ndarray, "height width"]:
     """Class ids of one of SBD's `cls/*.mat`: the field Segmentation of its 1x1 struct GTcls."""
-    from scipy.io import loadmat
-
     return loadmat(io.BytesIO(data), variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
 
 
@@ -89,7 +88,6 @@ def voc_folder(root: Path, folder: str, archive: str, *parts: str) -> Path:
 
 def _augmentation(sbd: Path, known: set[str]) -> list[Pair]:
     """The images of SBD that VOC's lists do not name."""
-    need_package("scipy", "SBD")
     places = (sbd, sbd / "dataset", sbd / "benchmark_RELEASE/dataset")
     parts = ("img", "cls", "train.txt", "val.txt")
     folder = locate(places, "SBD", dict.fromkeys(parts, SBD_ARCHIVE))
