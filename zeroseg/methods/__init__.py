@@ -2,7 +2,15 @@
 
 from zeroseg.methods.distillation import Distillation
 from zeroseg.methods.method import MethodConfig
+from zeroseg.methods.prompt_learning import PromptLearning
+from zeroseg.methods.zegformer import ZegFormer
+from zeroseg.methods.zsseg import ZSSeg
 
-METHODS: tuple[type[MethodConfig], ...] = (Distillation,)
+METHODS: tuple[type[MethodConfig], ...] = (
+    Distillation,
+    ZegFormer,
+    PromptLearning,
+    ZSSeg,
+)
 """Those that a stored config or model may name; a caller may pass more, and none is looked for by a
 name in a file."""
