@@ -1,7 +1,9 @@
 """The names that `import zeroseg` gives."""
 
 from zeroseg.config import RunConfig
+from zeroseg.data.augmentation import Augmentation
 from zeroseg.data.crops import Crops
+from zeroseg.data.regions import RegionViews
 from zeroseg.data.stream import DataConfig
 from zeroseg.data.views import ViewSet, Windows
 from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
@@ -15,7 +17,15 @@ from zeroseg.evaluation.task import Task, task_for
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.methods.distillation import Distillation
+from zeroseg.methods.prompt_learning import PromptLearning
+from zeroseg.methods.supervision import Supervision
+from zeroseg.methods.trained import Trained
+from zeroseg.methods.zegformer import ZegFormer
+from zeroseg.methods.zsseg import ZSSeg
+from zeroseg.models.backbone import Backbone
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.learnt_prompt import PromptConfig
+from zeroseg.models.proposals import MaskProposalsConfig
 from zeroseg.models.timm_trunk import TimmTrunk
 from zeroseg.models.tower import CLIPTower, TeacherTower
 from zeroseg.models.trunk import Trainable
@@ -24,6 +34,7 @@ from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.predictor import Predictor, load
 from zeroseg.training.dense_target import DenseTarget
+from zeroseg.training.mask_objective import MaskLosses
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.optimization import SGD, AdamW, Cosine, Polynomial
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
@@ -35,6 +46,8 @@ __all__ = [
     "PROTOCOLS",
     "SGD",
     "AdamW",
+    "Augmentation",
+    "Backbone",
     "Benchmark",
     "CLIPConfig",
     "CLIPTower",
@@ -46,25 +59,34 @@ __all__ = [
     "DenseTarget",
     "Distillation",
     "InputError",
+    "MaskLosses",
+    "MaskProposalsConfig",
     "MethodConfig",
     "OnlineTeacher",
     "Polynomial",
     "Predictor",
+    "PromptConfig",
+    "PromptLearning",
     "Protocol",
     "ProtocolConfig",
+    "RegionViews",
     "Result",
     "RunConfig",
     "Scores",
+    "Supervision",
     "Task",
     "TeacherTower",
     "TimmTrunk",
     "Trainable",
+    "Trained",
     "TrunkWeights",
     "ViT",
     "ViewComposition",
     "ViewSet",
     "Watch",
     "Windows",
+    "ZSSeg",
+    "ZegFormer",
     "ZeroSeg",
     "ZeroSegConfig",
     "ZeroSegPaper",

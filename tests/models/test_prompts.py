@@ -16,6 +16,7 @@ from zeroseg.models.prompts import (
 
 def test_there_are_as_many_templates_as_each_set_has():
     sizes = {"simple": 1, "bare": 3, "openai80": 80, "imagenet7": 7, "tcl": 9, "maskclip": 85}
+    sizes |= {"scene": 1, "sculpture": 1, "vild": 14, "masked": 32}
     assert {name: len(templates) for name, templates in TEMPLATES.items()} == sizes
 
 
