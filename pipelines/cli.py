@@ -23,6 +23,10 @@ COMMANDS = {
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
     "segment": ("pipelines.segment", "segment your picture with your words"),
     "report": ("pipelines.report.page", "one HTML page of runs: curves, scores, pictures"),
+    "seen-unseen": (
+        "pipelines.seen_unseen",
+        "train and score all methods with seen and unseen classes",
+    ),
     "ablate": ("pipelines.ablate", "train and score the variants of docs/ablations.md"),
     "completion": ("pipelines.completion", "print what completes all this in bash, zsh or fish"),
 }

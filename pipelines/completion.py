@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import tyro
 
 from configs import quickstart as example
-from pipelines import ablate, choose, embed, evaluate, quickstart, segment, shards, stages, train
+from pipelines import (
+    ablate,
+    choose,
+    embed,
+    evaluate,
+    quickstart,
+    seen_unseen,
+    segment,
+    shards,
+    stages,
+    train,
+)
 from pipelines.command_line import UNSET, read
 from pipelines.report import page
 from zeroseg.errors import InputError
@@ -38,6 +49,7 @@ TREE: dict[str, Any] = {
     "evaluate": _marked(evaluate.EvaluateConfig, *UNSET),
     "segment": _marked(segment.SegmentConfig, *UNSET),
     "report": page.ReportConfig,
+    "seen-unseen": _marked(seen_unseen.SeenUnseenConfig, *UNSET),
     "ablate": ablate.AblateConfig,
 }
 """What each name reads; options of `train` are those of one method."""

@@ -7,12 +7,14 @@ import numpy as np
 
 from pipelines.report.runs import RunResult
 from pipelines.report.table import groups_of, setting_of
-from zeroseg.evaluation.bootstrap import paired
+from zeroseg.datasets.benchmarks import benchmark_named
+from zeroseg.evaluation.bootstrap import paired, paired_splits
+from zeroseg.evaluation.scores import splits_of
 from zeroseg.evaluation.tally import ClassCounts
 
 
 class Comparison(NamedTuple):
-    """How much higher the mean IoU of the first result is than the second's, in points."""
+    """How much higher a score of the first result is than the second's, in points."""
 
     first: RunResult
     second: RunResult
@@ -50,18 +52,28 @@ def comparison_groups(results: Sequence[RunResult]) -> list[ComparisonGroup]:
     return found
 
 
-def comparison_of(first: RunResult, second: RunResult) -> Comparison | None:
-    """How much better the first is than the second, of one setting; None if one has no counts."""
+def comparison_of(first: RunResult, second: RunResult, score: str = "miou") -> Comparison | None:
+    """How much better the first is than the second, of one setting, by the mean IoU of all classes or by
+    `seen_miou`, `unseen_miou` or `hiou` of a split; None if one has no counts."""
     counts = _counts(first), _counts(second)
     if counts[0] is None or counts[1] is None:
         return None
-    return _compared(first, counts[0], second, counts[1])
+    return _compared(first, counts[0], second, counts[1], score)
 
 
 def _compared(
-    first: RunResult, counts: ClassCounts, second: RunResult, others: ClassCounts
+    first: RunResult,
+    counts: ClassCounts,
+    second: RunResult,
+    others: ClassCounts,
+    score: str = "miou",
 ) -> Comparison:
-    values = paired(others, counts, absent=first.result.protocol.absent)
+    absent = first.result.protocol.absent
+    if score == "miou":
+        values = paired(others, counts, absent=absent)
+    else:
+        splits = splits_of(benchmark_named(first.result.benchmark))
+        values = paired_splits(others, counts, splits, absent=absent)[score]
     return Comparison(first, second, *(100 * value for value in values))
 
 

@@ -1,0 +1,135 @@
+"""One method and one seed: trained in its stages, then scored by every row that it has."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from pipelines.generalised.rows import CORRECTED, MASKCLIP, STUDENT, Reading
+from pipelines.generalised.worlds import World, run_folder
+from pipelines.run.folder import code
+from pipelines.run.stages import run_stages
+from pipelines.scoring.evaluation import Evaluation
+from pipelines.scoring.models import EvaluatedModel, evaluated_models
+from zeroseg.evaluation.correction import Correction
+from zeroseg.evaluation.results import ModelIdentity, read_result
+from zeroseg.methods.saved import WEIGHTS, load, model_folder
+from zeroseg.models.clip import CLIP
+from zeroseg.predictor import PREFIX
+from zeroseg.training.processes import make_accelerator
+
+NOTHING = "untrained"
+"""The folder of rows without training."""
+
+
+def method_rows(
+    world: World, method: str, output: Path, seed: int, readings: list[Reading]
+) -> None:
+    """Train a method's stages and score its rows, or what is not done yet of that."""
+    stages = world.stages(method, output, seed)
+    run_stages(stages)
+    accelerator = make_accelerator("no")
+    runs = {name: Path(stage.output) for name, stage in stages.items()}
+    models = (read(reading, runs[reading.stage], accelerator) for reading in readings)
+    score(world, output, models, accelerator)
+
+
+def student_rows(world: World, output: Path, seed: int) -> None:
+    """Train the student of a seed and score it alone and with its teacher at test."""
+    run = world.student(output, seed)
+    accelerator = make_accelerator("no")
+    score(world, output, students(world, run, accelerator), accelerator)
+
+
+def untrained_rows(world: World, output: Path) -> None:
+    """Score the CLIP as it is."""
+    accelerator = make_accelerator("no")
+    options = {name: getattr(world.clip, name) for name in ("register", "mean", "std", "precision")}
+    spec, device = f"{PREFIX}{world.clip}:maskclip", accelerator.device
+    (model,) = evaluated_models(spec, "", Correction(), device, options, output / NOTHING)
+    model = dataclasses.replace(model, name=MASKCLIP)
+    score(world, output, [model], accelerator)
+
+
+def score(
+    world: World, output: Path, models: Iterable[EvaluatedModel], accelerator: Accelerator
+) -> None:
+    """Score what has no result yet of this code, these weights and these images."""
+    images = world.images(output)
+    evaluation = Evaluation(images=images, accelerator=accelerator)
+    version = "{zeroseg}/{commit}".format(**code())
+    for model in models:
+        file = evaluation.file(model)
+        found = read_result(str(file)) if file.is_file() else None
+        if found and (found.model, found.code, found.shards) == (
+            model.identity,
+            version,
+            images.spec,
+        ):
+            continue
+        evaluation.score(model)
+        print(f"{model.name}: {file}", flush=True)
+
+
+def read(reading: Reading, run: Path, accelerator: Accelerator) -> EvaluatedModel:
+    """A trained model as a row reads it. Weights that a changed method has no use for are left out."""
+    description, model = load(run)
+    method = dataclasses.replace(description.method, **reading.changes)
+    if reading.changes:
+        trained = model.state_dict()
+        with torch.random.fork_rng(devices=[]):
+            model = method.model().eval()
+        model.load_state_dict({name: trained[name] for name in model.state_dict()})
+    model.to(accelerator.device)
+    clip = CLIP(description.text, accelerator.device)
+    changes = ", ".join(f"{name} {value}" for name, value in reading.changes.items())
+    return EvaluatedModel(
+        name=reading.row,
+        identity=ModelIdentity(
+            kind=method.label,
+            folder=str(model_folder(run)),
+            readout=reading.readout,
+            method=changes,
+            sha256=weights_digest(run),
+        ),
+        clip=clip,
+        segmenter=method.segmenter(model, reading.readout, clip),
+        folder=run,
+        answers=method.answers,
+    )
+
+
+def students(world: World, run: Path, accelerator: Accelerator) -> Iterator[EvaluatedModel]:
+    """A student alone and with its teacher at test, each by its chosen readout."""
+    description, model = load(run)
+    model.to(accelerator.device)
+    clip = CLIP(description.text, accelerator.device)
+    for row, correction in ((STUDENT, Correction()), (CORRECTED, world.correction)):
+        yield EvaluatedModel(
+            name=row,
+            identity=ModelIdentity(
+                kind=description.method.label,
+                folder=str(model_folder(run)),
+                readout=description.readout,
+                correction=None if correction.kind == "none" else correction,
+                sha256=weights_digest(run),
+            ),
+            clip=clip,
+            segmenter=description.method.corrected(model, description.readout, clip, correction),
+            folder=run,
+        )
+
+
+def weights_digest(run: Path) -> str:
+    """SHA-256 of a trained model's weights."""
+    return hashlib.sha256((model_folder(run) / WEIGHTS).read_bytes()).hexdigest()
+
+
+def result_folders(world: World, output: Path, method: str, seed: int) -> list[Path]:
+    """Folders that hold results of a method and a seed."""
+    if method == "student":
+        return [run_folder(output, method, seed)]
+    return [Path(stage.output) for stage in world.stages(method, output, seed).values()]
