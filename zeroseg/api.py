@@ -11,7 +11,6 @@ from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, ProtocolConfig, protocol_named
-from zeroseg.evaluation.pseudo_labels import PseudoLabels
 from zeroseg.evaluation.results import Result, read_result
 from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.task import Task, task_for
@@ -21,6 +20,7 @@ from zeroseg.methods.distillation import Distillation
 from zeroseg.methods.prompt_learning import PromptLearning
 from zeroseg.methods.supervision import Supervision
 from zeroseg.methods.trained import Trained
+from zeroseg.methods.zegclip import ZegCLIP
 from zeroseg.methods.zegformer import ZegFormer
 from zeroseg.methods.zsseg import ZSSeg
 from zeroseg.models.backbone import Backbone
@@ -34,6 +34,7 @@ from zeroseg.models.trunk_weights import TrunkWeights
 from zeroseg.models.vit import ViT
 from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.predictor import Predictor, load
+from zeroseg.training.class_masks import ClassMaskLoss
 from zeroseg.training.dense_target import DenseTarget
 from zeroseg.training.mask_objective import MaskLosses
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
@@ -53,6 +54,7 @@ __all__ = [
     "CLIPConfig",
     "CLIPTower",
     "CachedTeacher",
+    "ClassMaskLoss",
     "Correction",
     "Cosine",
     "Crops",
@@ -70,7 +72,6 @@ __all__ = [
     "PromptLearning",
     "Protocol",
     "ProtocolConfig",
-    "PseudoLabels",
     "RegionViews",
     "Result",
     "RunConfig",
@@ -88,6 +89,7 @@ __all__ = [
     "Watch",
     "Windows",
     "ZSSeg",
+    "ZegCLIP",
     "ZegFormer",
     "ZeroSeg",
     "ZeroSegConfig",

@@ -3,6 +3,7 @@
 from zeroseg.methods.distillation import Distillation
 from zeroseg.methods.method import MethodConfig
 from zeroseg.methods.prompt_learning import PromptLearning
+from zeroseg.methods.zegclip import ZegCLIP
 from zeroseg.methods.zegformer import ZegFormer
 from zeroseg.methods.zsseg import ZSSeg
 
@@ -11,6 +12,7 @@ METHODS: tuple[type[MethodConfig], ...] = (
     ZegFormer,
     PromptLearning,
     ZSSeg,
+    ZegCLIP,
 )
 """Those that a stored config or model may name; a caller may pass more, and none is looked for by a
 name in a file."""
