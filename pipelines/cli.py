@@ -16,6 +16,10 @@ COMMANDS = {
     "embed": ("pipelines.embed", "compute the teacher's embeddings of shards once, for training"),
     "train": ("pipelines.train", "train a student from a config"),
     "stages": ("pipelines.stages", "train in stages, each from what those before it made"),
+    "label": (
+        "pipelines.label",
+        "write a model's predictions of unseen classes into the labels of shards, for training",
+    ),
     "choose": (
         "pipelines.choose",
         "choose on validation data what no training finds, and write it into the model",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from zeroseg.data.batch import Batch
@@ -37,16 +37,19 @@ def best_classes(
     images: Float[Tensor, "batch 3 height width"],
     task: Task,
     size: Sizes,
+    among: Bool[Tensor, " class"] | None = None,
 ) -> tuple[
     Float[Tensor, "batch label_height label_width"], Int[Tensor, "batch label_height label_width"]
 ]:
-    """Highest score at each pixel of the annotation, and the benchmark's class that has it.
+    """Highest score at each pixel of the annotation, and the benchmark's class that has it, of all
+    classes or `among` some.
 
     Before any background threshold; where the protocol has an area threshold, after that.
     """
     protocol, queries = task.protocol, task.queries
     scores, scale = _scores(segmenter, images, task, size)
-    best, index = best_class(scores, size, queries.owners, logit_scale=scale)
+    chosen = None if among is None else among.expand(len(images), -1)
+    best, index = best_class(scores, size, queries.owners, logit_scale=scale, allowed=chosen)
     if not protocol.area_threshold:
         return best, index
     classes = len(task.benchmark.classes)
@@ -56,6 +59,8 @@ def best_classes(
     allowed = area > protocol.area_threshold * area.sum(dim=1, keepdim=True)
     if task.benchmark.background:
         allowed[:, 0] = True
+    if chosen is not None:
+        allowed &= chosen
     return best_class(scores, size, queries.owners, logit_scale=scale, allowed=allowed)
 
 
