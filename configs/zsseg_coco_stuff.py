@@ -21,7 +21,7 @@ from pathlib import Path
 from configs.zsseg_voc import method as VOC
 from configs.zsseg_voc import prompt as VOC_PROMPT
 from configs.zsseg_voc import seen as VOC_SEEN
-from zeroseg import Augmentation, DataConfig, PseudoLabels, Supervision, Trained
+from zeroseg import Augmentation, DataConfig, PromptLearning, PseudoLabels, Supervision, Trained
 
 OUTPUT = Path("runs/zsseg_coco_stuff")
 
@@ -33,7 +33,7 @@ pseudo = dataclasses.replace(labels, unseen_labels="pseudo")
 
 prompt = dataclasses.replace(
     VOC_PROMPT,
-    method=dataclasses.replace(VOC_PROMPT.method, labels=labels),
+    method=PromptLearning(clip=VOC.clip, labels=labels),
     data=data,
     steps=16_000,
     output=OUTPUT / "prompt",

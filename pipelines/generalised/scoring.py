@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from jaxtyping import Float
+from torch import Tensor
 
 from pipelines.generalised.rows import CORRECTED, MASKCLIP, STUDENT, Reading
 from pipelines.generalised.worlds import World, run_folder
@@ -17,12 +19,26 @@ from pipelines.scoring.models import EvaluatedModel, evaluated_models
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.results import ModelIdentity, read_result
 from zeroseg.methods.saved import WEIGHTS, load, model_folder
-from zeroseg.models.clip import CLIP
+from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.predictor import PREFIX
 from zeroseg.training.processes import make_accelerator
 
 NOTHING = "untrained"
 """The folder of rows without training."""
+
+
+class RememberingCLIP(CLIP):
+    """A CLIP that remembers what it said of views: several rows show it the same regions."""
+
+    def encode_views(
+        self, views: Float[Tensor, "batch view 3 size size"], chunk: int = 0
+    ) -> Float[Tensor, "batch view embed"]:
+        """As `CLIP.encode_views`, of equal views without looking again."""
+        known: dict[bytes, Tensor] = self.__dict__.setdefault("known", {})
+        key = hashlib.sha256(views.cpu().contiguous().numpy().tobytes()).digest()
+        if key not in known:
+            known[key] = super().encode_views(views, chunk)
+        return known[key]
 
 
 def method_rows(
@@ -33,7 +49,8 @@ def method_rows(
     run_stages(stages)
     accelerator = make_accelerator("no")
     runs = {name: Path(stage.output) for name, stage in stages.items()}
-    models = (read(reading, runs[reading.stage], accelerator) for reading in readings)
+    clips: dict[CLIPConfig, CLIP] = {}
+    models = (read(reading, runs[reading.stage], accelerator, clips) for reading in readings)
     score(world, output, models, accelerator)
 
 
@@ -74,8 +91,13 @@ def score(
         print(f"{model.name}: {file}", flush=True)
 
 
-def read(reading: Reading, run: Path, accelerator: Accelerator) -> EvaluatedModel:
-    """A trained model as a row reads it. Weights that a changed method has no use for are left out."""
+def read(
+    reading: Reading, run: Path, accelerator: Accelerator, clips: dict[CLIPConfig, CLIP]
+) -> EvaluatedModel:
+    """A trained model as a row reads it. Weights that a changed method has no use for are left out.
+
+    `clips` are those that rows before have loaded.
+    """
     description, model = load(run)
     method = dataclasses.replace(description.method, **reading.changes)
     if reading.changes:
@@ -84,7 +106,9 @@ def read(reading: Reading, run: Path, accelerator: Accelerator) -> EvaluatedMode
             model = method.model().eval()
         model.load_state_dict({name: trained[name] for name in model.state_dict()})
     model.to(accelerator.device)
-    clip = CLIP(description.text, accelerator.device)
+    if description.text not in clips:
+        clips[description.text] = RememberingCLIP(description.text, accelerator.device)
+    clip = clips[description.text]
     changes = ", ".join(f"{name} {value}" for name, value in reading.changes.items())
     return EvaluatedModel(
         name=reading.row,

@@ -5,7 +5,6 @@ names other stages' outputs by the stages, so that all may be moved together.
 """
 
 import hashlib
-import importlib
 import json
 import sys
 from collections.abc import Collection, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from accelerate import PartialState
 from tqdm import tqdm
 
+from pipelines.label import label
 from pipelines.run.loop import train
 from pipelines.run.paths import mentions, repointed
 from zeroseg.config import RunConfig, Stage
@@ -47,7 +47,7 @@ def run_stages(stages: Mapping[str, Stage], only: Collection[str] = ()) -> None:
             if isinstance(stage, RunConfig):
                 train(stage, last=False)
             else:
-                importlib.import_module("pipelines.label").label(stage)
+                label(stage)
         except InputError as error:
             raise InputError(f"stage {name}: {error}") from error
         if PartialState().is_main_process:
