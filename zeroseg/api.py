@@ -7,6 +7,7 @@ from zeroseg.data.regions import RegionViews
 from zeroseg.data.stream import DataConfig
 from zeroseg.data.views import ViewSet, Windows
 from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
+from zeroseg.datasets.word_vectors import WordVectors
 from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.evaluate import evaluate
@@ -16,15 +17,19 @@ from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.task import Task, task_for
 from zeroseg.evaluation.watching import Watch
 from zeroseg.methods import METHODS, MethodConfig
+from zeroseg.methods.deeplab import DeepLab
 from zeroseg.methods.distillation import Distillation
 from zeroseg.methods.prompt_learning import PromptLearning
 from zeroseg.methods.supervision import Supervision
 from zeroseg.methods.trained import Trained
 from zeroseg.methods.zegclip import ZegCLIP
 from zeroseg.methods.zegformer import ZegFormer
+from zeroseg.methods.zs3net import ZS3Net
 from zeroseg.methods.zsseg import ZSSeg
 from zeroseg.models.backbone import Backbone
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.models.deeplab import DeepLabConfig
+from zeroseg.models.generator import GeneratorConfig
 from zeroseg.models.learnt_prompt import PromptConfig
 from zeroseg.models.proposals import MaskProposalsConfig
 from zeroseg.models.timm_trunk import TimmTrunk
@@ -36,6 +41,7 @@ from zeroseg.models.zeroseg import ZeroSeg, ZeroSegConfig
 from zeroseg.predictor import Predictor, load
 from zeroseg.training.class_masks import ClassMaskLoss
 from zeroseg.training.dense_target import DenseTarget
+from zeroseg.training.generative_objective import Generation
 from zeroseg.training.mask_objective import MaskLosses
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.optimization import SGD, AdamW, Cosine, Polynomial
@@ -59,8 +65,12 @@ __all__ = [
     "Cosine",
     "Crops",
     "DataConfig",
+    "DeepLab",
+    "DeepLabConfig",
     "DenseTarget",
     "Distillation",
+    "Generation",
+    "GeneratorConfig",
     "InputError",
     "MaskLosses",
     "MaskProposalsConfig",
@@ -88,6 +98,8 @@ __all__ = [
     "ViewSet",
     "Watch",
     "Windows",
+    "WordVectors",
+    "ZS3Net",
     "ZSSeg",
     "ZegCLIP",
     "ZegFormer",
