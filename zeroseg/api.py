@@ -12,6 +12,7 @@ from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.protocols import PROTOCOLS, Protocol, ProtocolConfig, protocol_named
+from zeroseg.evaluation.pseudo_labels import PseudoLabels
 from zeroseg.evaluation.results import Result, read_result
 from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.task import Task, task_for
@@ -82,6 +83,7 @@ __all__ = [
     "PromptLearning",
     "Protocol",
     "ProtocolConfig",
+    "PseudoLabels",
     "RegionViews",
     "Result",
     "RunConfig",
