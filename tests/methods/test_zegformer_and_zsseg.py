@@ -28,12 +28,14 @@ from zeroseg import (
 from zeroseg.data.augmentation import Augmentation
 from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.methods import saved
+from zeroseg.methods.deeplab import DeepLab
 from zeroseg.methods.prompt_learning import PromptLearning
 from zeroseg.methods.supervision import Supervision
 from zeroseg.methods.trained import Trained
 from zeroseg.methods.zegformer import ZegFormer
 from zeroseg.methods.zsseg import ZSSeg
 from zeroseg.models.backbone import Backbone
+from zeroseg.models.deeplab import DeepLabConfig
 from zeroseg.models.learnt_prompt import PromptConfig
 from zeroseg.models.proposals import MaskProposalsConfig
 from zeroseg.store.shard_cache import ShardCache
@@ -165,6 +167,21 @@ def test_a_stage_starts_from_the_model_before_and_no_step_changes_no_answer(run,
     after = saved.load(tmp_path / "next")[1]
     tensors = after.state_dict()
     assert all(torch.equal(value, tensors[name]) for name, value in before.state_dict().items())
+
+
+def test_the_backbone_of_a_deeplab_is_a_start(tmp_path):
+    backbone = dataclasses.replace(PROPOSALS.backbone, output_stride=16)
+    before = DeepLab(labels=SHARED["labels"], network=DeepLabConfig(backbone=backbone))
+    description = saved.ModelDescription(method=before, text=CLIP_OF_SCENES)
+    tensors = before.model().state_dict()
+    saved.save(tmp_path / "model", description, tensors)
+    method = dataclasses.replace(ZEGFORMER, start=Trained(path=str(tmp_path)))
+    model = method.model()
+    untouched = {name: value.clone() for name, value in model.state_dict().items()}
+    method.begin(model)
+    for name, value in model.state_dict().items():
+        expected = tensors if name.startswith("backbone.") else untouched
+        assert torch.equal(value, expected[name])
 
 
 @pytest.mark.parametrize("method", [ZEGFORMER, ZSSEG, PROMPTS], ids=lambda m: m.label)

@@ -21,7 +21,8 @@ from zeroseg.models.segmenter import Answers
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.training.mask_objective import MaskLosses, MaskObjective
 
-PARTS = ("backbone.", "pixel_decoder.", "query_decoder.", "mask_head.", "class_head.", "no_object")
+BACKBONE = ("backbone.",)
+PARTS = (*BACKBONE, "pixel_decoder.", "query_decoder.", "mask_head.", "class_head.", "no_object")
 """How names of the weights of proposals begin."""
 
 
@@ -45,8 +46,9 @@ class ProposalMethod(MethodConfig):
     backbone_rate: float = 0.1
     """Share of the learning rate that the backbone has."""
     start: Trained | None = None
-    """A model of the same method that this one starts from, its backbone's weights included: that of the
-    stage before self-training, whose labels are `pseudo`."""
+    """A model of the same method that this one starts from: the stage before self-training, whose labels
+    are `pseudo`. Or (ours) one of `DeepLab`, taught the same seen classes, of which it takes the backbone
+    alone: where there are no weights of ImageNet. None: the backbone's own weights."""
 
     def __post_init__(self) -> None:
         for name in (self.query_templates, self.region_templates):
@@ -93,12 +95,14 @@ class ProposalMethod(MethodConfig):
         """Give a model the weights that it starts from. Raises InputError when they do not fit."""
         if self.start is None:
             self.proposals.backbone.load(model.backbone)
-        else:
-            take(model, self.start.of(type(self).__name__), PARTS, self.start.path)
+            return
+        tensors = self.start.of(type(self).__name__, "DeepLab")
+        parts = BACKBONE if self.start.method() == "DeepLab" else PARTS
+        take(model, tensors, parts, self.start.path)
 
     def rate_scale(self, name: str) -> float:
         """The backbone's share of the learning rate, and one for all else."""
-        return self.backbone_rate if name.startswith("backbone.") else 1.0
+        return self.backbone_rate if name.startswith(BACKBONE) else 1.0
 
     def segmenter(
         self, model: nn.Module, readout: str = "", clip: CLIP | None = None
