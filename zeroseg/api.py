@@ -44,6 +44,7 @@ from zeroseg.training.class_masks import ClassMaskLoss
 from zeroseg.training.dense_target import DenseTarget
 from zeroseg.training.generative_objective import Generation
 from zeroseg.training.mask_objective import MaskLosses
+from zeroseg.training.matching import Costs
 from zeroseg.training.objectives import ViewComposition, ZeroSegPaper
 from zeroseg.training.optimization import SGD, AdamW, Cosine, Polynomial
 from zeroseg.training.teacher import CachedTeacher, OnlineTeacher
@@ -64,6 +65,7 @@ __all__ = [
     "ClassMaskLoss",
     "Correction",
     "Cosine",
+    "Costs",
     "Crops",
     "DataConfig",
     "DeepLab",
