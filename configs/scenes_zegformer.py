@@ -59,8 +59,8 @@ seen = RunConfig(
     ),
     data=DataConfig(shards="data/scenes/labelled", batch_size=8, workers=0),
     optimizer=AdamW(learning_rate=1e-3, weight_decay=1e-4),
-    schedule=Polynomial(warmup=30),
-    steps=600,
+    schedule=Polynomial(warmup=60),
+    steps=1_200,
     log_every=50,
     output=Path("runs/scenes_zegformer/seen"),
 )

@@ -143,8 +143,8 @@ WORLDS = {
         correction=CORRECTION,
         build=build_scenes,
         student=train_scenes_student,
-        one_sentence="simple",
-        several_sentences="bare",
+        one_sentence="sculpture",
+        several_sentences="imagenet7",
     ),
     "voc": World(
         name="voc_photos",
@@ -157,7 +157,7 @@ WORLDS = {
         build=build_photos,
         student=train_photos_student,
         one_sentence="sculpture",
-        several_sentences="vild",
+        several_sentences="imagenet7",
     ),
 }
 """By the name that the command line has."""
