@@ -154,7 +154,7 @@ def test_a_learnt_prompt_is_a_part_of_the_saved_model(run, prompt):
     assert torch.equal(
         description.method.embed_regions(model, clip, names), model.prompt(clip, names)
     )
-    templates = ZSSEG.embed_regions(ZSSEG.model(), clip, names)
+    templates = ZSSEG.embed_regions(model, clip, names)
     assert torch.equal(description.method.embed_queries(model, clip, names), templates)
     prompted = dataclasses.replace(description.method, prompted_queries=True)
     assert torch.equal(prompted.embed_queries(model, clip, names), model.prompt(clip, names))

@@ -98,9 +98,10 @@ class ZSSeg(ProposalMethod):
         self, model: MaskProposals, clip: CLIP, names: tuple[str, ...]
     ) -> Float[Tensor, "class embed"]:
         """By the learnt prompt, if there is one."""
-        if isinstance(model, PromptedProposals):
-            return model.prompt(clip, names)
-        return super().embed_regions(model, clip, names)
+        if self.prompt_from is None:
+            return super().embed_regions(model, clip, names)
+        assert isinstance(model, PromptedProposals)
+        return model.prompt(clip, names)
 
 
 def ensembled(
