@@ -28,6 +28,7 @@ seen = RunConfig(
             split="scenes", augmentation=Augmentation(size=112, scale=(1.0, 1.0), jitter=0.0)
         ),
         patches="maskclip",
+        zoom=1.5,
         width=64,
         layers=1,
         heads=1,
@@ -35,10 +36,10 @@ seen = RunConfig(
         templates="bare",
         loss=ClassMaskLoss(dice=10.0),
     ),
-    data=DataConfig(shards="data/scenes/labelled", batch_size=16, workers=0),
+    data=DataConfig(shards="data/scenes/labelled", batch_size=8, workers=0),
     optimizer=AdamW(learning_rate=3e-3, weight_decay=0.01),
     schedule=Polynomial(warmup=30),
-    steps=300,
+    steps=400,
     log_every=50,
     output=Path("runs/scenes_zegclip/seen"),
 )
