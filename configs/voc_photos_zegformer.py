@@ -65,7 +65,7 @@ seen = RunConfig(
     data=DataConfig(shards="data/real/sbd", batch_size=8, workers=0),
     optimizer=AdamW(learning_rate=1e-3, weight_decay=1e-4),
     schedule=Polynomial(warmup=30),
-    steps=500,
+    steps=300,
     log_every=50,
     output=Path("runs/voc_photos_zegformer/seen"),
 )

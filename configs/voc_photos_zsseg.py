@@ -63,7 +63,7 @@ stages = {
         seen,
         method=dataclasses.replace(method, labels=pseudo, start=Trained(path=str(OUTPUT / "seen"))),
         data=dataclasses.replace(seen.data, shards=str(OUTPUT / "labels")),
-        steps=200,
+        steps=100,
         output=OUTPUT / "again",
     ),
 }

@@ -3,6 +3,7 @@
 zeroseg stages configs/scenes_zs3net.py
 zeroseg stages configs/scenes_zs3net.py --output runs/seed-1 --seed 1
 zeroseg stages configs/scenes_zs3net.py --only generator --generator.steps 400
+zeroseg stages configs/scenes_zs3net.py --only seen --dry-run
 torchrun --nproc-per-node 8 -m pipelines.stages configs/zs3net_voc.py
 
 A stage that is done is left alone. One that was done with another config, or from another model, is an
@@ -21,6 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import record  # noqa: TID
 
 from pipelines.cli import main as zeroseg
 from pipelines.command_line import UNSET, read
+from pipelines.run.dry_run import dry_run
 from pipelines.run.stages import moved, run_stages
 from zeroseg.config import RunConfig, Stage, read_stages
 from zeroseg.errors import InputError
@@ -39,10 +41,12 @@ class Options:
     """Folder for the outputs of all stages, each in one of its name; by default where the config says."""
     seed: int | None = None
     """Of every training, in place of the config's."""
+    dry_run: bool = False
+    """Two steps of the one training that --only names, and what to expect of the rest."""
 
 
-def stages_of(arguments: Sequence[str]) -> tuple[dict[str, Stage], tuple[str, ...]]:
-    """The stages that a command line describes, and the names of those to run.
+def stages_of(arguments: Sequence[str]) -> tuple[dict[str, Stage], Options]:
+    """The stages that a command line describes, and what it says beside them.
 
     CONFIG first, then options over the fields of a stage, `--generator.data.batch-size 8`, and over
     `Options`. Raises InputError as `read_stages` does.
@@ -62,7 +66,7 @@ def stages_of(arguments: Sequence[str]) -> tuple[dict[str, Stage], tuple[str, ..
     stages = {name: getattr(command, name) for name in stages}
     if command.output is not None:
         stages = moved(stages, command.output)
-    return stages if command.seed is None else seeded(stages, command.seed), command.only
+    return stages if command.seed is None else seeded(stages, command.seed), command
 
 
 def seeded(stages: Mapping[str, Stage], seed: int) -> dict[str, Stage]:
@@ -75,9 +79,15 @@ def seeded(stages: Mapping[str, Stage], seed: int) -> dict[str, Stage]:
 
 def main(arguments: Sequence[str]) -> None:
     """Read the command line and run."""
-    stages, only = stages_of(arguments)
+    stages, options = stages_of(arguments)
+    if options.dry_run:
+        asked = [stages.get(name) for name in options.only]
+        if len(asked) != 1 or not isinstance(asked[0], RunConfig):
+            raise InputError("--dry-run: name one training, --only NAME")
+        dry_run(asked[0])
+        return
     processes = process_state(max(getattr(stage, "timeout", 0.0) for stage in stages.values()))
-    run_stages(stages, only)
+    run_stages(stages, options.only)
     processes.destroy_process_group()
 
 

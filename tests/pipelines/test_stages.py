@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.run.paths import repointed
 from pipelines.run.stages import RECORD, is_done, moved, record, run_stages
-from pipelines.stages import stages_of
+from pipelines.stages import main, stages_of
 from shards import scenes
 from shards.build import Limits, build
 from tests.support.jobs import Job, done, program
@@ -56,8 +56,9 @@ def run(config: str, output: Path, *more: str, ranks: int = 1) -> str:
 
 
 def run_refused(config: str, output: Path, *more: str) -> str:
+    stages, options = stages_of([config, "--output", str(output), *more])
     with pytest.raises(InputError) as caught:
-        run_stages(*stages_of([config, "--output", str(output), *more]))
+        run_stages(stages, options.only)
     return str(caught.value)
 
 
@@ -134,9 +135,17 @@ def test_outputs_move_with_the_paths_that_point_among_them(config):
 
 
 def test_the_seed_is_of_every_training(config):
-    stages, only = stages_of([config, "--seed", "7", "--only", "second"])
+    stages, options = stages_of([config, "--seed", "7", "--only", "second"])
     assert [stage.seed for stage in stages.values()] == [7, 7]
-    assert only == ("second",)
+    assert options.only == ("second",)
+
+
+def test_a_dry_run_is_of_one_training_and_writes_nothing(config, tmp_path, capsys):
+    with pytest.raises(InputError, match="name one training"):
+        main([config, "--dry-run"])
+    main([config, "--output", str(tmp_path / "x"), "--only", "first", "--dry-run"])
+    assert "images/s" in capsys.readouterr().out
+    assert not (tmp_path / "x").exists()
 
 
 def test_two_processes_run_all_stages(config, tmp_path):
