@@ -5,7 +5,8 @@
 
 The first stages train on scenes in which no unseen object is; pseudo labels are of scenes with all objects. Ours:
 GroupNorm, for there is no backbone to start from, a narrow decoder, AdamW, and few generated pixels an image, for
-an unseen one weighs 100 times what a real one does. Chosen on the validation split.
+an unseen one weighs 100 times what a real one does. The share of pseudo labels is the paper's for Context: with a
+quarter, its for VOC, unseen classes gain 3 points on the validation split, with this one 23. Chosen there.
 """
 
 import dataclasses
@@ -78,7 +79,7 @@ stages = {
         shards="data/scenes/labelled",
         benchmark=labels.split,
         output=str(OUTPUT / "labels"),
-        share=0.25,
+        share=0.75,
     ),
     "again": dataclasses.replace(
         seen,
