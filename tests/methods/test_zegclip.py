@@ -130,6 +130,7 @@ def test_seen_classes_are_held_back_and_the_words_are_the_methods_own():
     [
         ({"prompts": -1}, r"method\.prompts is -1"),
         ({"zoom": 0.0}, r"method\.zoom is 0"),
+        ({"initial_std": -0.1}, r"method\.initial_std is -0\.1"),
         ({"dropout": 1.0}, r"method\.dropout is 1"),
         ({"templates": "none"}, "templates 'none' are unknown"),
     ],

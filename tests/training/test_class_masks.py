@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from zeroseg.data.batch import Batch
+from zeroseg.errors import InputError
 from zeroseg.training.class_masks import (
     ClassMaskLoss,
     ClassMaskObjective,
@@ -118,3 +119,13 @@ def test_an_ignored_pixel_says_nothing_and_a_negative_one_that_no_class_is_there
     labels = torch.full((1, 4, 4), 255)
     assert gradient({}, batch(labels, images=1))[1].abs().max() == 0
     assert gradient({"unlabelled": "negative"}, batch(labels, images=1))[1].abs().max() > 0
+
+
+def test_a_stride_looks_at_every_so_many_th_pixel_alone():
+    labels = batch().labels
+    painted = torch.full_like(labels, 2)
+    painted[:, 1::4, 1::4] = labels[:, 1::4, 1::4]
+    made = [gradient({"stride": 4}, batch(one)) for one in (labels, painted)]
+    torch.testing.assert_close(made[0], made[1], rtol=0, atol=0)
+    with pytest.raises(InputError, match=r"method\.loss\.stride is 0"):
+        ClassMaskLoss(stride=0)

@@ -47,6 +47,9 @@ class ZegCLIP(MethodConfig):
     """Of its attention."""
     dropout: float = 0.1
     """In prompts and decoder."""
+    initial_std: float = 0.02
+    """Of the decoder's weights, as in the code, from where thousands of steps lead away; 0 takes one over
+    the root of each layer's inputs (ours, for short trainings)."""
     templates: str = "simple"
     """A name in `zeroseg.models.prompts.TEMPLATES`; the code averages several for COCO-Stuff alone."""
     loss: ClassMaskLoss = field(default_factory=ClassMaskLoss)
@@ -59,6 +62,8 @@ class ZegCLIP(MethodConfig):
                 raise InputError(
                     f"method.{name} is {getattr(self, name)}: it must be at least {least}"
                 )
+        if self.initial_std < 0:
+            raise InputError(f"method.initial_std is {self.initial_std}: it must be at least 0")
         if self.zoom <= 0:
             raise InputError(f"method.zoom is {self.zoom}: it must be positive")
         if not 0 <= self.dropout < 1:
@@ -96,6 +101,7 @@ class ZegCLIP(MethodConfig):
             heads=self.heads,
             dropout=self.dropout,
             descriptor=self.descriptor,
+            initial_std=self.initial_std,
         )
         return ZegCLIPModel(tower, decoder, self.zoom)
 

@@ -1,7 +1,7 @@
 """A frozen CLIP image tower with prompts: learnt tokens beside the patches, new ones in every block.
 
-Deep visual prompt tuning (VPT-deep: Jia et al., ECCV 2022, equations 6 to 8) as ZegCLIP has it (Zhou et al.,
-CVPR 2023, section 3.2): nothing of the tower learns, so that what it knows of unseen classes stays.
+Deep visual prompt tuning (VPT-deep: Jia et al., ECCV 2022) as ZegCLIP has it (Zhou et al.,
+CVPR 2023): nothing of the tower learns, so that what it knows of unseen classes stays.
 """
 
 import math

@@ -75,9 +75,10 @@ class MaskDecoder(nn.Module):
         heads: int = 8,
         dropout: float = 0.1,
         descriptor: bool = True,
+        initial_std: float = 0.02,
     ) -> None:
         """`width` 0 is `embed_dim`, and patches enter as they are; otherwise through a linear layer and a
-        norm."""
+        norm. `initial_std` 0 draws weights by one over the root of their layer's inputs."""
         super().__init__()
         self.descriptor, inner = descriptor, width or embed_dim
         self.query = nn.Linear((2 if descriptor else 1) * embed_dim, inner)
@@ -89,7 +90,8 @@ class MaskDecoder(nn.Module):
         )
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                std = initial_std or module.in_features**-0.5
+                nn.init.trunc_normal_(module.weight, std=std)
                 nn.init.zeros_(module.bias)
 
     def forward(
@@ -100,7 +102,7 @@ class MaskDecoder(nn.Module):
     ) -> Masks:
         """Masks of classes, all embeddings of length 1.
 
-        The relationship descriptor (equation 5) of a class t in an image g is [t * g ; t]: which of the
+        The relationship descriptor of a class t in an image g is [t * g ; t]: which of the
         dimensions the two share. Without it a query is t alone.
         """
         words = classes.expand(len(image), -1, -1)

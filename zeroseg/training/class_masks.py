@@ -1,6 +1,6 @@
 """Masks of every seen class at once: a sigmoid a class, none at another's expense.
 
-ZegCLIP's non-mutually-exclusive loss (Zhou et al., CVPR 2023, section 3.3): as no softmax ties classes to each
+ZegCLIP's non-mutually-exclusive loss (Zhou et al., CVPR 2023): as no softmax ties classes to each
 other, what a query says does not depend on which classes were trained.
 """
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zeroseg.data.batch import Batch
 from zeroseg.datasets.benchmarks import IGNORE
+from zeroseg.errors import InputError
 from zeroseg.training.objective import Step
 
 Unlabelled = Literal["ignored", "negative"]
@@ -35,11 +36,18 @@ class ClassMaskLoss:
     """Weight of what is there in the focal loss; what is not there has the rest."""
     gamma: float = 2.0
     """How much the focal loss plays down what is already right."""
+    stride: int = 1
+    """Ours: of each side only every so many-th pixel is looked at; with many classes most of a step's time
+    and memory is the loss at pixels."""
     deep_supervision: bool = False
     """Whether masks of every layer learn, in place of the last alone, as its code trains."""
     unlabelled: Unlabelled = "ignored"
     """Ours is `ignored`: 255 is never looked at. ZegCLIP's code takes it as `negative`: where pixels of
     unseen classes are 255, that tells the model that they are none of the seen ones."""
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise InputError(f"method.loss.stride is {self.stride}: it must be at least 1")
 
 
 def focal_loss(
@@ -84,7 +92,8 @@ class ClassMaskObjective:
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Step:
         """Losses of one batch, masks brought to the labels' size."""
         assert batch.labels is not None
-        labels = self.rows[batch.labels]
+        every = slice((self.loss.stride - 1) // 2, None, self.loss.stride)
+        labels = self.rows[batch.labels[:, every, every]]
         layers = model(batch.pixels, self.classes)
         layers = layers if self.loss.deep_supervision else layers[-1:]
         truth = class_masks(labels.flatten(1), len(self.classes))
