@@ -29,6 +29,7 @@ from zeroseg.methods import saved
 from zeroseg.methods.supervision import Supervision
 from zeroseg.models.prompts import BARE
 from zeroseg.store.shard_cache import ShardCache
+from zeroseg.training.flops import StepFlops
 
 SCENES_CLIP = CLIPConfig(architecture="zeroseg-scenes", weights="")
 METHOD = ZegCLIP(
@@ -112,6 +113,14 @@ def test_what_unseen_pixels_are_called_reaches_no_gradient_and_no_unseen_name_is
     assert all(n.startswith(("tower.prompts.", "decoder.")) for n in learning)
     assert said
     assert not any(unseen in text for text in said for unseen in SCENES.unseen)
+
+
+def test_the_operations_of_a_step_are_counted():
+    model = METHOD.model()
+    training = METHOD.training(model, CPU, ShardCache())
+    flops = StepFlops(model)(training.objective, painted_batch(training.transform, images=4))
+    assert flops
+    assert flops > 0
 
 
 def test_seen_classes_are_held_back_and_the_words_are_the_methods_own():

@@ -61,7 +61,8 @@ class DeepPrompts(nn.Module):
 
     def forward(self) -> Float[Tensor, "block prompt width"]:
         """What is set beside the patches before each block."""
-        return self.dropout(self.projection(self.prompt_tokens))
+        # A view: torch's counter of operations cannot have a leaf as what enters a module.
+        return self.dropout(self.projection(self.prompt_tokens.view_as(self.prompt_tokens)))
 
 
 class PromptedTower(nn.Module):
