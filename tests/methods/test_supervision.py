@@ -1,5 +1,7 @@
 """Which classes a supervised method may know, and where a stage starts."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -59,5 +61,17 @@ def test_weights_are_taken_whole_or_not_at_all():
 
 
 def test_a_stage_without_the_one_before_it_is_one_line(tmp_path):
-    with pytest.raises(InputError, match="run the stage before this one"):
-        Trained(path=str(tmp_path)).of("DeepLab")
+    with pytest.raises(InputError, match="run the one before this"):
+        Trained(path=str(tmp_path)).of("DeepLab", split="scenes")
+
+
+def test_a_stage_of_another_split_or_method_is_refused(tmp_path):
+    described = {"method": {"class": "DeepLab", "labels": {"split": "voc21-k2"}}}
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    before = Trained(path=str(tmp_path))
+    with pytest.raises(
+        InputError, match="taught the seen classes of voc21-k2, this stage is of voc21-k4"
+    ):
+        before.of("DeepLab", split="voc21-k4")
+    with pytest.raises(InputError, match="is of DeepLab: this stage starts from PromptLearning"):
+        before.of("PromptLearning", split="voc21-k2")

@@ -59,7 +59,12 @@ class DeepLab(MethodConfig):
         if self.start is None:
             self.network.backbone.load(model.backbone)
         else:
-            take(model, self.start.of("DeepLab", "ZS3Net"), [""], self.start.path)
+            take(
+                model,
+                self.start.of("DeepLab", "ZS3Net", split=self.labels.split),
+                [""],
+                self.start.path,
+            )
         return Training(
             PixelSupervision(self.labels.classes, self.labels.rows(device)),
             self.labels.transform(),

@@ -96,7 +96,7 @@ class ProposalMethod(MethodConfig):
         if self.start is None:
             self.proposals.backbone.load(model.backbone)
             return
-        tensors = self.start.of(type(self).__name__, "DeepLab")
+        tensors = self.start.of(type(self).__name__, "DeepLab", split=self.labels.split)
         parts = BACKBONE if self.start.method() == "DeepLab" else PARTS
         take(model, tensors, parts, self.start.path)
 

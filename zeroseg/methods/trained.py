@@ -34,16 +34,10 @@ class Trained:
 
     def method(self) -> str:
         """Name of the method's class. Raises InputError when there is no such model."""
-        file = model_folder(Path(self.path)) / DESCRIPTION
-        try:
-            return json.loads(file.read_bytes())["method"]["class"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{file} describes no trained model: run the stage before this one"
-            ) from error
+        return self._described("class")
 
-    def of(self, *methods: str) -> dict[str, Tensor]:
-        """The weights of a model of one of these methods.
+    def of(self, *methods: str, split: str) -> dict[str, Tensor]:
+        """The weights of a model of one of these methods that was taught the seen classes of a split.
 
         Raises InputError for a model of another, and when there is none.
         """
@@ -51,7 +45,25 @@ class Trained:
             raise InputError(
                 f"{self.path} is of {name}: this stage starts from {' or '.join(methods)}"
             )
+        if (taught := self._described("labels", "split")) != split:
+            raise InputError(
+                f"{self.path} was taught the seen classes of {taught}, this stage is of {split}, whose "
+                "unseen ones may be among them: give both the same method.labels.split"
+            )
         return self.tensors()
+
+    def _described(self, *fields: str) -> str:
+        """A field of the model's method."""
+        file = model_folder(Path(self.path)) / DESCRIPTION
+        try:
+            value = json.loads(file.read_bytes())["method"]
+            for field in fields:
+                value = value[field]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{file} describes no trained model of a stage: run the one before this"
+            ) from error
+        return value
 
 
 def model_folder(folder: Path) -> Path:

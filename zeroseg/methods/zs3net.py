@@ -84,7 +84,7 @@ class ZS3Net(MethodConfig):
     def training(self, model: nn.Module, device: torch.device, cache: ShardCache) -> Training:
         """The frozen weights of the stage before; the embeddings of all classes; the label maps."""
         assert isinstance(model, ZS3Network)
-        take(model, self.start.of("DeepLab"), FROZEN, self.start.path)
+        take(model, self.start.of("DeepLab", split=self.labels.split), FROZEN, self.start.path)
         embeddings = self.class_embeddings(device)
         if embeddings.shape[1] != self.generator.embed_dim:
             raise InputError(

@@ -72,7 +72,7 @@ class ZSSeg(ProposalMethod):
         """Take the prompt, too."""
         super().begin(model)
         if self.prompt_from is not None:
-            vectors = self.prompt_from.of("PromptLearning")
+            vectors = self.prompt_from.of("PromptLearning", split=self.labels.split)
             named = {PROMPT + name: value for name, value in vectors.items()}
             take(model, named, (PROMPT,), self.prompt_from.path)
 
