@@ -33,7 +33,7 @@ prompt = dataclasses.replace(
     data=dataclasses.replace(ZEGFORMER.data, batch_size=16),
     optimizer=SGD(learning_rate=0.02, weight_decay=5e-4),
     schedule=Cosine(),
-    steps=80,
+    steps=50,
     output=OUTPUT / "prompt",
 )
 
