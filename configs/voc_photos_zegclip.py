@@ -35,10 +35,10 @@ seen = RunConfig(
         dropout=0.0,
         loss=ClassMaskLoss(dice=10.0),
     ),
-    data=DataConfig(shards="data/real/sbd", batch_size=16, workers=0),
+    data=DataConfig(shards="data/real/sbd", batch_size=8, workers=0),
     optimizer=AdamW(learning_rate=3e-3, weight_decay=0.01),
     schedule=Polynomial(warmup=30),
-    steps=300,
+    steps=250,
     log_every=50,
     output=Path("runs/voc_photos_zegclip/seen"),
 )
