@@ -34,7 +34,7 @@ seen = RunConfig(
         initial_std=0.0,
         templates="bare",
         loss=ClassMaskLoss(dice=10.0, stride=4),
-        calibration=0.05,
+        calibration=0.0,
     ),
     data=DataConfig(shards="data/scenes/labelled", batch_size=16, workers=0),
     optimizer=AdamW(learning_rate=2e-2, weight_decay=0.01),
