@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import open_clip
 import pytest
 import timm
@@ -148,8 +145,8 @@ def test_a_registered_name_without_weights_of_timms_asks_for_a_file(tmp_path):
 
 @pytest.mark.real
 @torch.no_grad()
-def test_the_backbone_inside_the_teacher_of_the_photos_is_its_own():
-    folder = Path(os.environ["ZEROSEG_REAL"]) / "teacher"
+def test_the_backbone_inside_the_teacher_of_the_photos_is_its_own(real):
+    folder = real / "teacher"
     backbone = Backbone(
         name="mobilenetv2_same_100",
         weights=str(folder / "mnv2-cliptext.safetensors"),
