@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.command_line import UNSET, read
-from pipelines.generalised.rows import CLAIMS, CORRECTED, MASKCLIP, STUDENT, Reading, readings
+from pipelines.generalised.rows import CLAIMS, CORRECTED, STUDENT, UNTRAINED, Reading, readings
 from pipelines.generalised.scoring import (
     NOTHING,
     method_rows,
@@ -88,7 +88,7 @@ def results(
     rows: Sequence[Reading],
 ) -> dict[str, dict[int, RunResult]]:
     """Results of these methods by row and seed, in the order of the table."""
-    names = (*(reading.row for reading in rows), STUDENT, CORRECTED, MASKCLIP)
+    names = (*(reading.row for reading in rows), STUDENT, CORRECTED, *UNTRAINED)
     setting = dataclasses.asdict(world.images(output).protocol)
     found: dict[str, dict[int, RunResult]] = {name: {} for name in names}
     for seed in seeds:

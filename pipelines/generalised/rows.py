@@ -46,7 +46,14 @@ class Bound:
 
 STUDENT = "student, no annotation"
 CORRECTED = "student, no annotation, teacher at test"
-MASKCLIP = "MaskCLIP, nothing trained"
+UNTRAINED = {
+    "MaskCLIP, nothing trained": "maskclip",
+    "overlapping views, nothing trained": "views",
+    "MaskCLIP fused with whole image and cells, nothing trained": "fused",
+    "MaskCLIP corrected by its views, nothing trained": "mean",
+}
+"""The untrained bar by its rows, and how the CLIP is read; the last two are the strongest elsewhere
+(docs/quickstart.md, docs/real_photos.md) and ask the CLIP about views at test."""
 
 
 def readings(one: str, several: str) -> tuple[Reading, ...]:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from jaxtyping import Float
 from torch import Tensor
 
-from pipelines.generalised.rows import CORRECTED, MASKCLIP, STUDENT, Reading
+from pipelines.generalised.rows import CORRECTED, STUDENT, UNTRAINED, Reading
 from pipelines.generalised.worlds import World, run_folder
 from pipelines.run.folder import code
 from pipelines.run.stages import run_stages
@@ -62,13 +62,15 @@ def student_rows(world: World, output: Path, seed: int) -> None:
 
 
 def untrained_rows(world: World, output: Path) -> None:
-    """Score the CLIP as it is."""
+    """Score the CLIP as it is, in every way of `UNTRAINED`."""
     accelerator = make_accelerator("no")
     options = {name: getattr(world.clip, name) for name in ("register", "mean", "std", "precision")}
-    spec, device = f"{PREFIX}{world.clip}:maskclip", accelerator.device
-    (model,) = evaluated_models(spec, "", Correction(), device, options, output / NOTHING)
-    model = dataclasses.replace(model, name=MASKCLIP)
-    score(world, output, [model], accelerator)
+    models = []
+    for row, method in UNTRAINED.items():
+        spec, device = f"{PREFIX}{world.clip}:{method}", accelerator.device
+        (model,) = evaluated_models(spec, "", Correction(), device, options, output / NOTHING)
+        models.append(dataclasses.replace(model, name=row))
+    score(world, output, models, accelerator)
 
 
 def score(
