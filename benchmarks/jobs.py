@@ -31,7 +31,7 @@ class Run:
         command += ["--nproc-per-node", str(self.processes), "-m", "pipelines.train"]
         command += [*self.arguments, "--output", str(self.output)]
         settings = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-        with log.open("w") as file:
+        with log.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
                 command, env=os.environ | settings, stdout=file, stderr=subprocess.STDOUT
             )

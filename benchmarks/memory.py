@@ -42,7 +42,7 @@ class MemoryConfig:
 
 def megabytes(process: int) -> float:
     """What a process shares with no other."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 

@@ -46,7 +46,7 @@ def images_per_second(config: ProcessesConfig, processes: int, shards: str) -> f
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stderr)
-        rows = Path(output, "run/metrics.jsonl").read_text().splitlines()
+        rows = Path(output, "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
         return json.loads(rows[-1])["images_per_second"]
 
 

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.metadata
+import io
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -60,7 +62,11 @@ def choose(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand; what the user can mend is printed as one line, exit status 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        _speak_utf8()
+        arguments = sys.argv[1:]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot show must end nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     if arguments == ["--version"]:
         print(f"zeroseg {importlib.metadata.version('zeroseg')}")
         return
@@ -71,6 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def _speak_utf8() -> None:
+    """Begin this program again in Python's UTF-8 mode where the locale has another encoding: names of
+    files, and so keys, are the same everywhere."""
+    if sys.getfilesystemencoding() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ def quickstart(config: QuickstartConfig) -> dict[str, list[Row]]:
         rows.setdefault(contender.row, []).append(scores)
     page = report([*students, untrained], config.output / "report.html")
     summary = summarised(rows)
-    (config.output / "scores.md").write_text(summary + "\n")
+    (config.output / "scores.md").write_text(summary + "\n", encoding="utf-8")
     print(f"\nZero-shot mIoU (%) on {config.test_images} held-out scenes, ", end="")
     print(f"{len(students)} student(s):\n\n{summary}\n")
     print_grouping(table, list(students.values()))

@@ -67,7 +67,7 @@ def seen_unseen(config: SeenUnseenConfig) -> str:
     found = results(world, output, asked, config.seeds, rows)
     minutes = (time.monotonic() - begun) / 60
     text = f"{table(found)}\n\n{orders(verdicts(CLAIMS, found))}\n"
-    (output / "seen_unseen.md").write_text(text)
+    (output / "seen_unseen.md").write_text(text, encoding="utf-8")
     print(f"\n{text}\n{output}/seen_unseen.md written, {minutes:.1f} minutes in all")
     return text
 

@@ -82,7 +82,7 @@ def _write(
     shares = dict(zip(words.classes, [round(s, 4) for s in share.tolist()], strict=True))
     about = {"classes": list(words.classes), "share_of_pixels": shares}
     about["protocol"] = dataclasses.asdict(protocol)
-    Path(f"{stem}.json").write_text(json.dumps(about, indent=2))
+    Path(f"{stem}.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
     print(f"{picture}: " + ", ".join(f"{c} {100 * share[i]:.0f} %" for i, c in present.items()))
     return picture
 

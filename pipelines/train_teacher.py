@@ -139,7 +139,9 @@ def _save(model: CLIP, used_tokens: set[int], folder: Path) -> None:
     unused[list(used_tokens)] = False
     table[unused] = 0
     save_file(state, folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text((FOLDER / "open_clip_config.json").read_text())
+    (folder / "open_clip_config.json").write_text(
+        (FOLDER / "open_clip_config.json").read_text(encoding="utf-8"), encoding="utf-8"
+    )
 
 
 def train_teacher(config: TeacherConfig) -> None:
@@ -191,7 +193,7 @@ def train_teacher(config: TeacherConfig) -> None:
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
         ).stdout.strip(),
     }
-    (config.output / "card.json").write_text(json.dumps(card, indent=2))
+    (config.output / "card.json").write_text(json.dumps(card, indent=2), encoding="utf-8")
     print(json.dumps(card, indent=2))
 
 

@@ -86,7 +86,7 @@ def numbers(path: Path) -> dict[int, int]:
     Raises InputError when one of the 59 is not there.
     """
     ids: dict[str, int] = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         number, _, name = line.partition(":")
         if name and number.strip().isdigit():
             ids.setdefault(name.replace(" ", ""), int(number))

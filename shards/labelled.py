@@ -158,7 +158,7 @@ def need_package(package: str, purpose: str) -> None:
 
 def names_in(path: Path) -> list[str]:
     """The image names of a split's list, one to a line. Raises InputError when there is none."""
-    names = path.read_text().split()
+    names = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split()
     if not names:
         raise InputError(f"{path} names no image: unpack it again")
     return names

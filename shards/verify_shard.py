@@ -94,7 +94,7 @@ def _of_index(url: str, path: Path, found: Contents) -> Iterator[Finding]:
     if not path.is_file():
         return
     try:
-        index = parse_index(path.read_text(), path.name)
+        index = parse_index(path.read_text(encoding="utf-8"), path.name)
     except (OSError, InputError, ValueError, IndexError) as error:
         yield Finding(Cause.INDEX, url, f"{type(error).__name__}: {error}")
         return

@@ -91,7 +91,7 @@ def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHOD
             f"config {path} does not exist: name a file of configs/ or a run's config.json"
         )
     if file.suffix == ".json":
-        return read_record(RunConfig, file.read_text(), str(path), methods)
+        return read_record(RunConfig, file.read_text(encoding="utf-8"), str(path), methods)
     module = _module(file)
     config = getattr(module, "config", None)
     if not isinstance(config, RunConfig):

@@ -17,7 +17,7 @@ def summary(output: Path, order: Sequence[str]) -> str:
     below it the range; and how segments divide the image."""
     rows: dict[str, list[dict[str, float]]] = {}
     for file in sorted(output.glob(f"*/{RECORD}")):
-        for name, row in json.loads(file.read_text()).items():
+        for name, row in json.loads(file.read_text(encoding="utf-8")).items():
             rows.setdefault(name, []).append(row)
     heads = ["row", "seeds", *READOUTS, "segments used", "largest share"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

@@ -86,7 +86,9 @@ def _check(job: Job, status: int | None, log: Path) -> None:
     if status == STOPPED:
         raise SystemExit(STOPPED)
     if status:
-        said = log.read_text(errors="replace").strip().splitlines() or [f"status {status}"]
+        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [
+            f"status {status}"
+        ]
         raise InputError(f"{job.name} failed: {said[-1].removeprefix('error: ')} (all in {log})")
 
 

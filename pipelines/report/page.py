@@ -110,7 +110,7 @@ def report(runs: Sequence[Path], output: Path) -> Path:
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     fresh = output.with_suffix(".new")
-    fresh.write_text(page)
+    fresh.write_text(page, encoding="utf-8")
     fresh.rename(output)
     return output
 
@@ -147,7 +147,7 @@ def run_part(run: Path, name: str) -> RunPart:
         curves(rows, name),
         [_picture(f"step {int(file.stem[5:])}", file) for file in watched_of(run)],
         [benchmark_part(run, benchmark, results) for benchmark in benchmarks],
-        config.read_text() if config.is_file() else "",
+        config.read_text(encoding="utf-8") if config.is_file() else "",
     )
 
 

@@ -51,7 +51,7 @@ class Published:
 
 def _read(file: Path) -> tuple[tuple[str, ...], tuple[Published, ...]]:
     """The benchmarks of the table's head, and its rows."""
-    rows = list(csv.DictReader(file.read_text().splitlines()))
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
     words = [field.name for field in fields(Published) if field.name != "miou"]
     benchmarks = tuple(name for name in rows[0] if name not in words)
     return benchmarks, tuple(

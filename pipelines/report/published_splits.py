@@ -63,7 +63,7 @@ def _read(file: Path) -> tuple[PublishedSplits, ...]:
                 if name not in words and cell
             },
         )
-        for row in csv.DictReader(file.read_text().splitlines())
+        for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())
     )
 
 

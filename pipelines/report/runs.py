@@ -48,7 +48,7 @@ def _read(file: Path, run: str) -> RunResult:
 def metrics_of(run: Path) -> list[Row]:
     """The rows of a run's metrics.jsonl; a line that a crash cut short is left out."""
     file, rows = run / "metrics.jsonl", []
-    for line in file.read_text().splitlines() if file.is_file() else ():
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
         with suppress(ValueError):
             rows.append(json.loads(line))
     return rows

@@ -100,7 +100,7 @@ class RunFolder:
         plain = {
             k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()
         }
-        with (self.path / name).open("a") as file:
+        with (self.path / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(plain) + "\n")
 
     def _compare(
@@ -134,7 +134,7 @@ class RunFolder:
         if not file.is_file():
             return
         kept = []
-        for line in file.read_text().splitlines():
+        for line in file.read_text(encoding="utf-8").splitlines():
             try:
                 row = json.loads(line)
             except ValueError:

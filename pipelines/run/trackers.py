@@ -39,7 +39,7 @@ def check_trackers(names: tuple[str, ...]) -> None:
 def begin_tracking(accelerator: Accelerator, config: RunConfig, step: int) -> None:
     """Open the config's trackers for a run that goes on after `step`, or begins at 0."""
     file = config.output / "trackers.json"
-    known = json.loads(file.read_text()) if step and file.is_file() else {}
+    known = json.loads(file.read_text(encoding="utf-8")) if step and file.is_file() else {}
     name, fields = config.output.name, flat(to_json(config))
     options: dict[str, dict[str, Any]] = {
         "tensorboard": {"purge_step": step + 1},

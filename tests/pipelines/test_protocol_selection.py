@@ -48,7 +48,7 @@ def test_segment_takes_the_protocol_of_that_name_and_the_users_words(name, tmp_p
     words = ["--classes", "red ball, grass", "--output", str(tmp_path)]
     model = "clip:zeroseg-scenes::whole"
     cli.main(["segment", model, str(photo), *words, "--protocol.name", name])
-    found = json.loads(Path(tmp_path / "photo.json").read_text())["protocol"]
+    found = json.loads(Path(tmp_path / "photo.json").read_text(encoding="utf-8"))["protocol"]
     own = protocol_named(name, own_classes(["red ball", "grass"], background=False))
     expected = dataclasses.asdict(dataclasses.replace(own, names="plain"))
     assert found == json.loads(json.dumps(expected))

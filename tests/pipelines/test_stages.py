@@ -158,9 +158,11 @@ def test_what_is_no_list_of_stages_is_an_error_that_says_so(tmp_path, config):
     file = tmp_path / "mine.py"
     file.write_text("stages = {'a': 3}")
     assert "defines no `stages" in refused(str(file))
-    file.write_text(Path(config).read_text() + "\nstages['second'] = first\n")
+    file.write_text(Path(config).read_text(encoding="utf-8") + "\nstages['second'] = first\n")
     assert "two stages have the output runs/staged/first" in refused(str(file))
-    file.write_text(Path(config).read_text() + "\nstages['only'] = stages.pop('first')\n")
+    file.write_text(
+        Path(config).read_text(encoding="utf-8") + "\nstages['only'] = stages.pop('first')\n"
+    )
     assert "cannot be called 'only'" in refused(str(file))
     assert "name the config first" in refused()
     assert "does not exist" in refused("nowhere.py")

@@ -25,7 +25,7 @@ class Host:
 
     def start(self, command: Sequence[str], log: Path, **environment: str) -> subprocess.Popen:
         """A process of this host, in a session of its own; what it prints goes to `log`."""
-        with log.open("w") as file:
+        with log.open("w", encoding="utf-8") as file:
             return subprocess.Popen(
                 ["ip", "netns", "exec", self.name, *command],
                 env=os.environ | environment,

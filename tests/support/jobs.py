@@ -27,7 +27,7 @@ class Job:
     """
 
     def __init__(self, target: Callable[..., object], *arguments: object, ranks: int = 1) -> None:
-        self._said = NamedTemporaryFile("r")  # noqa: SIM115  open as long as the job is looked at
+        self._said = NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115  open as long as the job is looked at
         self.processes = []
         for place in places(ranks):
             started = (target, arguments, self._said.name, os.environ | place)

@@ -37,7 +37,7 @@ def cluster(tmp_path) -> dict[str, str]:
 
 
 def submitted(cluster: dict[str, str], log: Path, training: list[str]) -> subprocess.Popen:
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         return subprocess.Popen(
             ["bash", str(SCRIPT), *training], env=cluster, stdout=file, stderr=subprocess.STDOUT
         )
@@ -74,7 +74,7 @@ def test_a_job_that_runs_out_of_time_is_requeued_and_finishes_the_undisturbed_ru
     assert f"stopped after step {made}, saved" in log.read_text()
     assert made < STEPS
     requeued = Path(cluster["REQUEUED"])
-    assert requeued.read_text() == f"requeue {cluster['SLURM_JOB_ID']}\n"
+    assert requeued.read_text(encoding="utf-8") == f"requeue {cluster['SLURM_JOB_ID']}\n"
 
     job = submitted(cluster, log, arguments(scenes, run, STEPS))
     try:
@@ -82,7 +82,7 @@ def test_a_job_that_runs_out_of_time_is_requeued_and_finishes_the_undisturbed_ru
     finally:
         killed(job)
     assert f"step-{made:08d}" in log.read_text()
-    assert len(requeued.read_text().splitlines()) == 1
+    assert len(requeued.read_text(encoding="utf-8").splitlines()) == 1
     assert rows(run) == rows(whole)
     weights = [folder / "model/model.safetensors" for folder in (run, whole)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

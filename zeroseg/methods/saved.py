@@ -66,7 +66,7 @@ def load(
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no model ({name} is missing): name a run folder")
-    text = (folder / DESCRIPTION).read_text()
+    text = (folder / DESCRIPTION).read_text(encoding="utf-8")
     description = read_record(ModelDescription, text, str(folder / DESCRIPTION), methods)
     with torch.random.fork_rng(devices=[]):
         model = description.method.model()

@@ -133,7 +133,7 @@ def step_of(path: Path) -> int:
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint; none when every byte is as it was written."""
     try:
-        lines = (path / SUMS).read_text().splitlines()
+        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
         if STATE not in sums:
             return f"{SUMS} does not name {STATE}"
@@ -148,7 +148,7 @@ def damage(path: Path) -> str | None:
 
 def state_of(path: Path) -> dict[str, Any]:
     """Its plain values."""
-    return json.loads((path / STATE).read_text())
+    return json.loads((path / STATE).read_text(encoding="utf-8"))
 
 
 def read(path: Path) -> Content:
