@@ -26,10 +26,9 @@ from pipelines.command_line import UNSET, read
 from pipelines.report.table import markdown
 from zeroseg.data.batch import Batch
 from zeroseg.data.evaluation import share
-from zeroseg.datasets.benchmarks import benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate
-from zeroseg.evaluation.labelled import open_labelled_set
+from zeroseg.evaluation.labelled import benchmark_on, open_labelled_set
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.scores import Scores
 from zeroseg.evaluation.segmenters import Student
@@ -54,7 +53,7 @@ class ChooseConfig:
     model: Annotated[str, tyro.conf.Positional]
     """Run folder, or model folder in one."""
     benchmark: str
-    """A name in `zeroseg.BENCHMARKS`."""
+    """A name in `zeroseg.BENCHMARKS`, a `.json` file, or `own`: the classes of the shards' manifest."""
     shards: str
     """Labelled shards of a validation split: never those that a table reports."""
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
@@ -164,7 +163,7 @@ def choose(config: ChooseConfig) -> Choice:
     values = candidates(config, method)
     first = Choice(**{name: options[0] for name, options in values.items()})
     best = chosen(trial, values, first)
-    best = dataclasses.replace(best, chosen_on=f"{config.benchmark}: {config.shards}")
+    best = dataclasses.replace(best, chosen_on=f"{trial.task.benchmark.name}: {config.shards}")
     if accelerator.is_main_process:
         _write(folder, kept, description, method, trial, best)
         print(table(trial.rows))
@@ -180,7 +179,7 @@ def _trial(
     model: ZeroSeg,
     accelerator: Accelerator,
 ) -> Trial:
-    benchmark = benchmark_named(config.benchmark)
+    benchmark = benchmark_on(config.shards, config.benchmark, config.cache)
     protocol = config.protocol.on(benchmark)
     if protocol.threshold_from == "held-out":
         raise InputError(

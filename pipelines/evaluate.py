@@ -24,11 +24,10 @@ from pipelines.command_line import UNSET, read
 from pipelines.scoring.evaluation import Evaluation
 from pipelines.scoring.models import evaluated_models
 from pipelines.scoring.result_files import print_scores
-from zeroseg.datasets.benchmarks import benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.evaluation.corrected import CorrectedStudent
 from zeroseg.evaluation.correction import Correction
-from zeroseg.evaluation.labelled import LabelledSet, open_labelled_set
+from zeroseg.evaluation.labelled import LabelledSet, benchmark_on, open_labelled_set
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.results import Result
 from zeroseg.methods import METHODS, MethodConfig
@@ -43,7 +42,7 @@ class EvaluateConfig:
     model: Annotated[str, tyro.conf.Positional]
     """Run folder, model folder in one, or `clip:ARCH:WEIGHTS:METHOD` without any training."""
     benchmark: str
-    """A name in `zeroseg.BENCHMARKS`."""
+    """A name in `zeroseg.BENCHMARKS`, a `.json` file, or `own`: the classes of the shards' manifest."""
     shards: str
     """Labelled shards, of `zeroseg shards build`."""
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
@@ -83,7 +82,7 @@ def run(config: EvaluateConfig, methods: Sequence[type[MethodConfig]] = METHODS)
     `methods` are those that a saved model may be of. Raises InputError before anything is scored
     when model, data, protocol and benchmark do not fit.
     """
-    benchmark = benchmark_named(config.benchmark)
+    benchmark = benchmark_on(config.shards, config.benchmark, config.cache)
     protocol = config.protocol.on(benchmark)
     images = open_labelled_set(config.shards, benchmark, protocol, config.cache)
     held_out = held_out_set(config, images)
@@ -133,7 +132,7 @@ def held_out_set(config: EvaluateConfig, images: LabelledSet) -> LabelledSet | N
         )
     if not asked:
         return None
-    benchmark = benchmark_named(config.held_out_benchmark)
+    benchmark = benchmark_on(config.held_out, config.held_out_benchmark, config.cache)
     if threshold and not benchmark.background:
         raise InputError(
             f"--held-out-benchmark {benchmark.name!r} has no background class: no threshold can "

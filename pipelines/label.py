@@ -29,7 +29,7 @@ from shards.duplicates import refuse_duplicates
 from shards.parallel import in_parallel
 from shards.sample import BadSample, Sample, encoded
 from zeroseg.data.samples import image_bytes
-from zeroseg.datasets.benchmarks import benchmark_named
+from zeroseg.datasets.own_benchmarks import benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.labelled import LabelledSet, open_labelled_set
@@ -93,7 +93,7 @@ class Labeller:
         facts: dict[str, Any] = {
             "kind": PSEUDO_LABELS,
             "source": config.shards,
-            "benchmark": config.benchmark,
+            "benchmark": self.task.benchmark.name,
             "model": config.model,
             "model_sha256": identity.sha256,
             "readout": identity.readout or identity.method,

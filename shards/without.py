@@ -13,7 +13,8 @@ import numpy as np
 
 from shards.labelled import png_ids
 from shards.sample import BadSample, Sample, Source
-from zeroseg.datasets.benchmarks import IGNORE, Benchmark, benchmark_named
+from zeroseg.datasets.benchmarks import IGNORE, Benchmark
+from zeroseg.datasets.own_benchmarks import benchmark_named
 from zeroseg.errors import InputError
 
 
@@ -42,14 +43,14 @@ def without(source: Source, split: str) -> Source:
     names = {i: own.classes[c] for i, c in classes if c != IGNORE and own.classes[c] in own.unseen}
     return dataclasses.replace(
         source,
-        read=partial(_read, source.read, names, split),
-        built_from=source.built_from | {"without": split},
+        read=partial(_read, source.read, names, benchmark.name),
+        built_from=source.built_from | {"without": benchmark.name},
     )
 
 
 def is_dropped(line: str, split: str) -> bool:
     """Whether this is the line of an image that was left out for the classes it holds."""
-    return line.endswith(_cause(split))
+    return line.endswith(_cause(split_named(split).name))
 
 
 def _cause(split: str) -> str:

@@ -27,7 +27,7 @@ from shards.build import Limits, build
 from shards.pairs import Pairs
 from shards.voc import PascalVOC
 from zeroseg.config import RunConfig, Stage, read_stages
-from zeroseg.datasets.benchmarks import benchmark_named
+from zeroseg.datasets.own_benchmarks import benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.labelled import LabelledSet, open_labelled_set

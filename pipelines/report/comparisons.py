@@ -7,8 +7,9 @@ import numpy as np
 
 from pipelines.report.runs import RunResult
 from pipelines.report.table import groups_of, setting_of
-from zeroseg.datasets.benchmarks import benchmark_named
+from zeroseg.datasets.benchmarks import BENCHMARKS, Benchmark
 from zeroseg.evaluation.bootstrap import paired, paired_splits
+from zeroseg.evaluation.results import Result
 from zeroseg.evaluation.scores import splits_of
 from zeroseg.evaluation.tally import ClassCounts
 
@@ -72,9 +73,19 @@ def _compared(
     if score == "miou":
         values = paired(others, counts, absent=absent)
     else:
-        splits = splits_of(benchmark_named(first.result.benchmark))
+        splits = splits_of(_benchmark(first.result))
         values = paired_splits(others, counts, splits, absent=absent)[score]
     return Comparison(first, second, *(100 * value for value in values))
+
+
+def _benchmark(result: Result) -> Benchmark:
+    """What a result's classes are; that of a benchmark file says which are unseen."""
+    return BENCHMARKS.get(result.benchmark) or Benchmark(
+        name=result.benchmark,
+        classes=result.classes,
+        background=False,
+        unseen=frozenset(result.unseen),
+    )
 
 
 def _counts(entry: RunResult) -> ClassCounts | None:

@@ -24,8 +24,8 @@ from zeroseg.datasets.benchmarks import (
     VOC20,
     VOC21,
     Benchmark,
-    benchmark_named,
 )
+from zeroseg.datasets.own_benchmarks import benchmark_named
 from zeroseg.errors import InputError
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set

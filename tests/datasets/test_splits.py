@@ -3,7 +3,8 @@ import itertools
 import pytest
 
 from shards.coco import CLASSES
-from zeroseg.datasets.benchmarks import SPLITS, VOC21, benchmark_named
+from zeroseg.datasets.benchmarks import SPLITS, VOC21
+from zeroseg.datasets.own_benchmarks import benchmark_named
 
 
 @pytest.mark.parametrize(

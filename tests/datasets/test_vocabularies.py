@@ -12,8 +12,8 @@ from zeroseg.datasets.benchmarks import (
     VOC20,
     VOC21,
     Benchmark,
-    benchmark_named,
 )
+from zeroseg.datasets.own_benchmarks import benchmark_named
 from zeroseg.datasets.vocabularies import Vocabulary, vocabulary
 from zeroseg.errors import InputError
 

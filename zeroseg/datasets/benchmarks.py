@@ -220,10 +220,3 @@ BENCHMARKS = {
         + (COCO_STUFF171, ADE150, CITYSCAPES19, *SPLITS)
     )
 }
-
-
-def benchmark_named(name: str) -> Benchmark:
-    """Look a benchmark up. Raises InputError naming those that exist."""
-    if name not in BENCHMARKS:
-        raise InputError(f"benchmark {name!r} is unknown: choose one of {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name]

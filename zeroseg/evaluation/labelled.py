@@ -7,6 +7,7 @@ from functools import partial
 from zeroseg.data.batch import Batch
 from zeroseg.data.evaluation import evaluation_batches
 from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.datasets.own_benchmarks import OWN, benchmark_named, own_benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.task import Task, task_for, wording
@@ -59,6 +60,16 @@ class LabelledSet:
     def task(self, clip: CLIP, threshold: float | None = None) -> Task:
         """What a segmenter that speaks a CLIP's embeddings is asked; as `task_for`."""
         return task_for(clip, self.benchmark, self.protocol, threshold)
+
+
+def benchmark_on(spec: str, name: str, cache: ShardCache) -> Benchmark:
+    """The benchmark of this name for these shards; `own` is what their manifest says.
+
+    Raises InputError as `benchmark_named`, and as `open_set` and `own_benchmark` for `own`.
+    """
+    if name == OWN:
+        return own_benchmark(open_set(spec, cache).classes, spec)
+    return benchmark_named(name)
 
 
 def open_labelled_set(

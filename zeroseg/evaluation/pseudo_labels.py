@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from zeroseg.datasets.benchmarks import IGNORE, Benchmark, benchmark_named
+from zeroseg.datasets.benchmarks import IGNORE, Benchmark
+from zeroseg.datasets.own_benchmarks import benchmark_named, kept_name
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import best_classes
 from zeroseg.evaluation.inference import with_background
@@ -28,7 +29,8 @@ class PseudoLabels:
     shards: str
     """Labelled shards; labels of seen classes are kept, all others are never read by anything."""
     benchmark: str
-    """One with unseen classes, a name in `zeroseg.BENCHMARKS`."""
+    """One with unseen classes, a name in `zeroseg.BENCHMARKS`; or a `.json` file, whose text is kept in its
+    place."""
     output: str
     """Folder of the new shards."""
     share: float = 1.0
@@ -48,9 +50,11 @@ class PseudoLabels:
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise InputError(f"share is {self.share}: it must lie in (0, 1]")
-        if not benchmark_named(self.benchmark).unseen:
+        object.__setattr__(self, "benchmark", kept_name(self.benchmark))
+        benchmark = benchmark_named(self.benchmark)
+        if not benchmark.unseen:
             raise InputError(
-                f"benchmark {self.benchmark!r} has no unseen class to label: choose a split, as "
+                f"benchmark {benchmark.name!r} has no unseen class to label: choose a split, as "
                 "voc20-15-5 or scenes"
             )
 

@@ -91,7 +91,10 @@ class Result:
     """The row of the table."""
     model: ModelIdentity
     benchmark: str
+    """Its name; one of anybody's own ends in a digest of its classes."""
     classes: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+    """Of the classes; empty, too, in a file of an earlier version."""
     shards: str
     protocol: ResultProtocol
     words: Words = dataclasses.field(default_factory=Words)
@@ -149,6 +152,7 @@ def result_of(
         model=model,
         benchmark=benchmark.name,
         classes=benchmark.classes,
+        unseen=tuple(sorted(benchmark.unseen)),
         shards=shards,
         protocol=ResultProtocol(**asdict(protocol), changed=changes(protocol, benchmark)),
         words=Words(

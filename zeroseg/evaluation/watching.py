@@ -11,11 +11,11 @@ from accelerate import Accelerator
 
 from zeroseg.data.batch import Batch
 from zeroseg.data.evaluation import share
-from zeroseg.datasets.benchmarks import benchmark_named
+from zeroseg.datasets.own_benchmarks import kept_name
 from zeroseg.errors import InputError
 from zeroseg.evaluation.evaluate import evaluate
 from zeroseg.evaluation.examples import examples
-from zeroseg.evaluation.labelled import LabelledSet, open_labelled_set
+from zeroseg.evaluation.labelled import LabelledSet, benchmark_on, open_labelled_set
 from zeroseg.evaluation.pictures import Picture, stacked
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.models.clip import CLIP, CLIPConfig
@@ -35,7 +35,7 @@ class Watch:
     shards: str
     """Labelled shards; those of a validation split."""
     benchmark: str
-    """A name in `zeroseg.BENCHMARKS`."""
+    """A name in `zeroseg.BENCHMARKS`, or `own`; or a `.json` file, whose text is kept in its place."""
     every: int
     """Steps."""
     images: int = 64
@@ -50,6 +50,7 @@ class Watch:
         for name in ("every", "images", "pictures"):
             if getattr(self, name) < 1:
                 raise InputError(f"watch.{name} is {getattr(self, name)}: it must be at least 1")
+        object.__setattr__(self, "benchmark", kept_name(self.benchmark))
 
 
 class Watcher:
@@ -71,7 +72,7 @@ class Watcher:
     ) -> None:
         """`segmenter`: any one of those that are to be scored, all of one `multiple`, which answer so."""
         self.config, self._accelerator = config, accelerator
-        benchmark = benchmark_named(config.benchmark)
+        benchmark = benchmark_on(config.shards, config.benchmark, cache)
         protocol = config.protocol.on(benchmark)
         images = open_labelled_set(config.shards, benchmark, protocol, cache)
         if protocol.threshold_from == "held-out":

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from zeroseg.data.augmentation import Augmentation
 from zeroseg.data.transforms import LabelledCrops
-from zeroseg.datasets.benchmarks import IGNORE, Benchmark, benchmark_named
+from zeroseg.datasets.benchmarks import IGNORE, Benchmark
+from zeroseg.datasets.own_benchmarks import benchmark_named, kept_name
 from zeroseg.datasets.vocabularies import named_classes
 from zeroseg.errors import InputError
 
@@ -20,17 +21,19 @@ class Supervision:
     """Label maps of seen classes; nothing of an unseen class, not its name, reaches the training."""
 
     split: str
-    """A benchmark with unseen classes, of `zeroseg.BENCHMARKS`: `voc20-15-5`, `scenes`."""
+    """A benchmark with unseen classes, of `zeroseg.BENCHMARKS`: `voc20-15-5`, `scenes`; or a `.json` file,
+    whose text is kept in its place."""
     augmentation: Augmentation
     unseen_labels: Literal["hidden", "pseudo"] = "hidden"
     """`pseudo`: unseen classes are learnt too, from shards that `zeroseg label` wrote, whose labels of
     them a model has guessed; no other shards are taken."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "split", kept_name(self.split))
         if not self.benchmark.unseen:
             raise InputError(
-                f"labels.split {self.split!r} has no unseen classes: choose a split, "
-                f"{self.split}-... of zeroseg.BENCHMARKS"
+                f"labels.split {self.benchmark.name!r} has no unseen classes: choose a split, "
+                f"{self.benchmark.name}-... of zeroseg.BENCHMARKS"
             )
 
     @cached_property
