@@ -4,7 +4,7 @@ the command line."""
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +16,9 @@ from zeroseg.methods import METHODS, MethodConfig
 from zeroseg.records import read_record
 from zeroseg.training.optimization import SGD, AdamW, Cosine, Polynomial
 from zeroseg.training.processes import Precision
+
+RUN_CONFIG = "config.json"
+"""In a run's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,8 @@ class RunConfig:
 def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHODS) -> RunConfig:
     """The config in a file like `configs/quickstart.py`, or in a run's `config.json`.
 
-    `methods` are those that a `config.json` may name. Raises InputError when the file is missing,
+    A run's `config.json` is that run, whatever its folder is called by now: its `output` is where it was
+    read. `methods` are those that a `config.json` may name. Raises InputError when the file is missing,
     defines no `config`, or has an unknown field.
     """
     file = Path(path)
@@ -91,13 +95,22 @@ def read_config(path: str | Path, methods: Sequence[type[MethodConfig]] = METHOD
             f"config {path} does not exist: name a file of configs/ or a run's config.json"
         )
     if file.suffix == ".json":
-        return read_record(RunConfig, file.read_text(encoding="utf-8"), str(path), methods)
+        config = read_record(RunConfig, file.read_text(encoding="utf-8"), str(path), methods)
+        return replace(config, output=_run_of(file) or config.output)
     module = _module(file)
     config = getattr(module, "config", None)
     if not isinstance(config, RunConfig):
         staged = f": run `zeroseg stages {path}`" if hasattr(module, "stages") else ""
         raise InputError(f"config {path} defines no `config = RunConfig(...)`{staged}")
     return config
+
+
+def _run_of(file: Path) -> Path | None:
+    """The run folder that a JSON file is the config of; None if it only looks like one's config."""
+    if file.is_symlink() and file.resolve().name == RUN_CONFIG:
+        file = file.resolve()
+    folder = file.parent if file.parent.name not in {"", ".."} else file.parent.resolve()
+    return folder if file.name == RUN_CONFIG or (folder / "checkpoints").is_dir() else None
 
 
 Stage = RunConfig | PseudoLabels

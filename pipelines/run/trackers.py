@@ -13,6 +13,7 @@ from accelerate.tracking import TensorBoardTracker, WandBTracker, get_available_
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from pipelines.run.folder import TRACKERS
 from zeroseg.config import RunConfig
 from zeroseg.errors import InputError
 from zeroseg.records import flat, to_json
@@ -38,7 +39,7 @@ def check_trackers(names: tuple[str, ...]) -> None:
 
 def begin_tracking(accelerator: Accelerator, config: RunConfig, step: int) -> None:
     """Open the config's trackers for a run that goes on after `step`, or begins at 0."""
-    file = config.output / "trackers.json"
+    file = config.output / TRACKERS
     known = json.loads(file.read_text(encoding="utf-8")) if step and file.is_file() else {}
     name, fields = config.output.name, flat(to_json(config))
     options: dict[str, dict[str, Any]] = {

@@ -135,7 +135,7 @@ class Evaluation:
     ) -> Tally:
         shards = images.shards
         about = {
-            "model": model.identity,
+            "model": dataclasses.replace(model.identity, folder=""),  # the same where it is moved
             "benchmark": dataclasses.asdict(task.benchmark) | {"unseen": None},
             "shards": [*shards.urls, *shards.digests, *map(str, shards.counts)],
             "protocol": dataclasses.asdict(task.protocol),

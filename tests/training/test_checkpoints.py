@@ -1,5 +1,6 @@
 """Checkpoints as files: whole or not there, whatever happens to them or to the disk."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -139,3 +140,92 @@ def test_a_full_disk_leaves_the_old_one_whole_and_says_so(small_disk):
     (small_disk / "filler").unlink()
     checkpoints.write(3, content(3))
     assert kept(checkpoints) == [2, 3]
+
+
+FOREIGN = [
+    "step-00000002.bak",
+    "step-00000002 copy",
+    "step-00000004-before-lr-change",
+    "step-3",
+    "step-abc",
+    "damaged-step-00000001",
+    "backup",
+]
+
+
+def test_only_what_the_run_wrote_is_a_checkpoint_and_the_rest_is_left_alone(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=1)
+    checkpoints.write(2, content(2))
+    for name in FOREIGN:
+        shutil.copytree(tmp_path / "step-00000002", tmp_path / name)
+    (tmp_path / "step-00000007").write_text("notes")
+    assert checkpoints.newest(pytest.fail) == tmp_path / "step-00000002"
+    for step in (3, 7, 8):
+        checkpoints.write(step, content(step))
+    assert kept(checkpoints) == [8]
+    assert all(damage(tmp_path / name) is None for name in FOREIGN)
+    assert (tmp_path / "foreign-step-00000007").read_text() == "notes"
+
+
+def test_a_copy_under_a_later_name_is_not_gone_on_from(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
+    checkpoints.write(2, content(2))
+    shutil.copytree(tmp_path / "step-00000002", tmp_path / "step-00000009")
+    (tmp_path / "step-00000011").mkdir()
+    (tmp_path / "damaged-step-00000009").mkdir()
+    said = []
+    assert checkpoints.newest(said.append) == tmp_path / "step-00000002"
+    assert "it is a copy of step-00000002): set aside as damaged-step-00000009-2" in said[1]
+    assert damage(tmp_path / "damaged-step-00000009-2") is None
+
+
+def test_an_empty_folder_is_no_reason_to_drop_a_checkpoint(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=1)
+    checkpoints.write(2, content(2))
+    (tmp_path / "step-00000009").mkdir()
+    checkpoints.write(3, content(3))
+    assert kept(checkpoints) == [3, 9]
+
+
+def no_links(errno: int):
+    def refuse(*_, **__):
+        raise OSError(errno, os.strerror(errno))
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP])
+def test_without_symbolic_links_a_file_names_the_latest(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(os, "symlink", no_links(code))
+    checkpoints = Checkpoints(tmp_path, keep_last=1)
+    for step in (1, 2):
+        checkpoints.write(step, content(step))
+        assert (tmp_path / "latest").read_text() == f"step-{step:08d}"
+    assert read(tmp_path / "latest").state == {"step": 2}
+    assert damage(tmp_path / "latest") is None
+    monkeypatch.undo()
+    checkpoints.write(3, content(3))
+    assert os.readlink(tmp_path / "latest") == "step-00000003"
+
+
+@pytest.mark.parametrize("kind", ["copy", "other", "elsewhere", "missing", "text"])
+def test_whatever_latest_is_the_newest_is_found(tmp_path, kind):
+    checkpoints, latest = Checkpoints(tmp_path / "c", keep_last=2), tmp_path / "c/latest"
+    checkpoints.write(2, content(2))
+    latest.unlink()
+    if kind == "copy":
+        shutil.copytree(tmp_path / "c/step-00000002", latest)
+    elif kind == "other":
+        latest.mkdir()
+        (latest / "mine").write_text("kept")
+    elif kind == "elsewhere":
+        (tmp_path / "far").mkdir()
+        latest.symlink_to(tmp_path / "far")
+    elif kind == "text":
+        latest.write_text("../../etc")
+    assert checkpoints.newest(pytest.fail) == tmp_path / "c/step-00000002"
+    if kind == "other":
+        assert (latest / "mine").read_text() == "kept"
+    else:
+        assert os.readlink(latest) == "step-00000002"
+    assert kind != "elsewhere" or (tmp_path / "far").is_dir()

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from webdataset.gopen import gopen
 
 from zeroseg.errors import InputError
+from zeroseg.store.durable import Lock
 from zeroseg.store.storage import Version, fetch
 from zeroseg.store.tar_index import index_path
 
@@ -56,7 +57,7 @@ class ShardCache:
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256("\n".join((url, *map(str, version))).encode()).hexdigest()[:32]
         copy = folder / f"{name}.tar"
-        with FileLock(copy.with_suffix(".lock")):
+        with Lock(copy.with_suffix(".lock")):
             if not copy.is_file() or version.bytes not in (None, copy.stat().st_size):
                 _fetch(url, copy, version)
                 self._make_room(copy)
@@ -68,7 +69,7 @@ class ShardCache:
         excess = sum(p.stat().st_size for p in copies) - self.gigabytes * 1e9
         for old in copies:
             if excess > 0 and old != fresh:
-                with suppress(Timeout), FileLock(old.with_suffix(".lock"), timeout=0):
+                with suppress(Timeout), Lock(old.with_suffix(".lock"), timeout=0.0):
                     excess -= old.stat().st_size
                     old.unlink()
                     index_path(old).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from zeroseg.errors import InputError
+from zeroseg.store.durable import replace, sync, sync_folder
 
 _TAGS = ("ETag", "etag", "Last-Modified", "LastModified", "mtime", "created")
 """Fields of fsspec's storages that change with a file's content, the surest first."""
@@ -137,16 +138,12 @@ def _write_locally(path: Path, data: bytes | Path) -> None:
             with data.open("rb") if isinstance(data, Path) else BytesIO(data) as source:
                 shutil.copyfileobj(source, file, 1 << 20)
             file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+            sync(file.fileno())
+        replace(fresh, path)
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself lasts only once its folder is on the disk
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)  # the new name itself lasts only once its folder is on the disk
 
 
 def _suffix(name: str) -> str:

@@ -2,13 +2,16 @@
 
 `step-00000100/` holds safetensors files, `state.json`, and the checksums of both in SHA256SUMS (as
 `sha256sum -c` reads them). It is written under another name, synced and renamed; `latest` is a link to
-the newest. Whatever a kill or a full disk leaves behind is not a checkpoint; one that is damaged later is
-set aside as `damaged-step-00000100/`.
+the newest, or a text file that names it where there are no links. Whatever a kill or a full disk leaves
+behind is not a checkpoint; one that is damaged later is set aside as `damaged-step-00000100/`. Files and
+folders of other names are somebody else's.
 """
 
 import hashlib
+import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +23,10 @@ import safetensors.torch
 from torch import Tensor
 
 from zeroseg.errors import InputError
+from zeroseg.store.durable import point, pointed, sync, sync_folder
 
-SUMS, STATE, WRITING = "SHA256SUMS", "state.json", "writing"
+SUMS, STATE, WRITING, LATEST = "SHA256SUMS", "state.json", "writing", "latest"
+_NAME = re.compile(r"step-(\d{8}|[1-9]\d{8,})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class Checkpoints:
         self._writing: Future[None] | None = None
 
     def paths(self) -> list[Path]:
-        """Folders of the checkpoints, oldest first."""
-        return sorted(self.folder.glob("step-*"))
+        """Folders with a checkpoint's name, oldest first."""
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted((p for p in found if _NAME.fullmatch(p.name) and p.is_dir()), key=step_of)
 
     def newest(self, say: Callable[[str], object]) -> Path | None:
         """The newest one that is whole. None if there is none at all.
@@ -55,7 +61,7 @@ class Checkpoints:
         for path in reversed(self.paths()):
             if (problem := damage(path)) is None:
                 for each, why in damaged:
-                    aside = _set_aside(each)
+                    aside = _set_aside(each, "damaged")
                     say(f"checkpoint {each} is damaged ({why}): set aside as {aside.name}")
                 self._point_to(path)
                 return path
@@ -89,9 +95,11 @@ class Checkpoints:
         fresh, final = self.folder / WRITING, self.folder / checkpoint_name(step)
         try:
             _fill(fresh, content)
-            shutil.rmtree(final, ignore_errors=True)
+            if os.path.lexists(final) and not _is_of_run(final):
+                _set_aside(final, "foreign")
+            _remove(final)
             fresh.rename(final)
-            _sync(self.folder)
+            sync_folder(self.folder)
             self._point_to(final)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -100,24 +108,51 @@ class Checkpoints:
                 f"checkpoint {final} cannot be written ({error.strerror}): make room or choose another "
                 f"--output, then run again; whole are {', '.join(kept) or 'none'}"
             ) from error
-        for path in self.paths()[: -self.keep_last]:
+        written = [path for path in self.paths() if _is_of_run(path)]
+        for path in written[: -self.keep_last]:
             if not self.keep_every or step_of(path) % self.keep_every:
-                shutil.rmtree(path)
+                _remove(path)
 
     def _point_to(self, final: Path) -> None:
-        link = self.folder / "latest"
-        fresh = link.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(final.name)
-        if link.is_dir() and not link.is_symlink():  # a copy of the run that followed the link
-            shutil.rmtree(link)
-        os.replace(fresh, link)
+        link = self.folder / LATEST
+        if link.is_dir() and not link.is_symlink() and _same(link, final):
+            shutil.rmtree(link)  # a copy of the run that followed the link
+        point(link, final.name)
 
 
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"damaged-{path.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    return path.rename(aside)
+def _set_aside(path: Path, why: str) -> Path:
+    """Give it a name that no other has."""
+    aside = path.with_name(f"{why}-{path.name}")
+    for number in itertools.count(2):
+        if not os.path.lexists(aside):
+            return path.rename(aside)
+        aside = path.with_name(f"{why}-{path.name}-{number}")
+    raise AssertionError
+
+
+def _remove(path: Path) -> None:
+    """A checkpoint's folder, or a link to it alone."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_of_run(path: Path) -> bool:
+    """Whether it was written under this name, whole now or not; no empty folder, file or copy."""
+    try:
+        return int(state_of(path)["step"]) == step_of(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.is_dir() and (path / SUMS).is_file() and not (path / STATE).is_file()
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two folders are whole copies of one checkpoint."""
+    try:
+        equal = (one / SUMS).read_bytes() == (other / SUMS).read_bytes()
+    except OSError:
+        return False
+    return equal and damage(one) is None
 
 
 def checkpoint_name(step: int) -> str:
@@ -131,7 +166,8 @@ def step_of(path: Path) -> int:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint; none when every byte is as it was written."""
+    """What is wrong with a checkpoint; none when every byte is as it was written, under this name."""
+    path = pointed(path)
     try:
         lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
@@ -141,18 +177,22 @@ def damage(path: Path) -> str | None:
             with (path / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                     return f"{name} differs from its checksum"
-    except (OSError, ValueError) as error:
+        step = state_of(path)["step"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return str(error)
+    if _NAME.fullmatch(path.name) and step != step_of(path):
+        return f"it is a copy of {checkpoint_name(int(step))}"
     return None
 
 
 def state_of(path: Path) -> dict[str, Any]:
     """Its plain values."""
-    return json.loads((path / STATE).read_text(encoding="utf-8"))
+    return json.loads((pointed(path) / STATE).read_text(encoding="utf-8"))
 
 
 def read(path: Path) -> Content:
-    """Read a checkpoint that is whole; tensors are on the CPU."""
+    """Read a checkpoint that is whole, or that `latest` names; tensors are on the CPU."""
+    path = pointed(path)
     files = {p.stem: safetensors.torch.load_file(p) for p in sorted(path.glob("*.safetensors"))}
     return Content(files, state_of(path))
 
@@ -165,7 +205,7 @@ def _fill(folder: Path, content: Content) -> None:
         sums += _write(folder / f"{name}.safetensors", safetensors.torch.save(dict(tensors)))
     sums += _write(folder / STATE, json.dumps(dict(content.state), indent=2).encode())
     _write(folder / SUMS, sums.encode())
-    _sync(folder)
+    sync_folder(folder)
 
 
 def _write(path: Path, data: bytes) -> str:
@@ -173,13 +213,5 @@ def _write(path: Path, data: bytes) -> str:
     with path.open("wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
     return f"{hashlib.sha256(data).hexdigest()}  {path.name}\n"
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
