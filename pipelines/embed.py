@@ -51,6 +51,8 @@ class EmbedConfig:
     """As `data.shards` of a training config."""
     output: str
     """Folder or URL."""
+    selection: str = ""
+    """Folder that `zeroseg curate` wrote; only what it leaves is embedded."""
     teacher: CLIPConfig = field(default_factory=CLIPConfig)
     views: Annotated[ViewSet, tyro.conf.arg(name="")] = field(default_factory=ViewSet)
     crops: Crops = field(default_factory=Crops)
@@ -111,7 +113,7 @@ def embed(config: EmbedConfig) -> Manifest | None:
 
 
 def _embedder(config: EmbedConfig, device: torch.device) -> ShardEmbedder:
-    shards = open_set(config.shards, config.cache)
+    shards = open_set(config.shards, config.cache, selection=config.selection)
     clip = CLIP(config.teacher, device)
     record = TeacherRecord(
         teacher=dataclasses.asdict(config.teacher),
@@ -147,7 +149,11 @@ def _fingerprint(embedder: ShardEmbedder) -> str:
     """What the embeddings depend on: the teacher, the views, and the shards where a manifest tells."""
     shards = embedder.shards
     lines = zip(embedder.names, shards.counts, shards.digests, strict=True)
-    text = embedder.record.text() + "".join(f"{name} {n} {digest}\n" for name, n, digest in lines)
+    text = (
+        embedder.record.text()
+        + shards.selection
+        + "".join(f"{name} {n} {digest}\n" for name, n, digest in lines)
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -228,6 +234,7 @@ def config_of(arguments: Sequence[str]) -> EmbedConfig:
             raise InputError(f"a {type(method).__name__} has no teacher whose embeddings it needs")
         options = EmbedConfig(
             shards=run.data.shards,
+            selection=run.data.selection,
             output=tyro.MISSING,
             teacher=method.teacher.clip or CLIPConfig(),
             views=method.teacher.views or ViewSet(),

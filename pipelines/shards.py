@@ -16,6 +16,7 @@ from shards.check import check
 from shards.cityscapes import Cityscapes
 from shards.coco import COCOMasks, COCOObject, COCOStuff
 from shards.context import PascalContext
+from shards.copy import Copy
 from shards.folder import Folder
 from shards.imagenet import ImageNet
 from shards.img2dataset import Img2Dataset
@@ -50,6 +51,7 @@ KINDS: dict[str, tuple[type[Corpus], str]] = {
     "coco-stuff": (COCOStuff, "coco data/coco-stuff/val"),
     "coco-masks": (COCOMasks, "images masks data/coco-masks"),
     "pairs": (Pairs, "images masks voc21 data/voc_sbd"),
+    "copy": (Copy, "data/photos data/photos-chosen --selection chosen"),
     "ade20k": (ADE20K, "ADEChallengeData2016 data/ade20k/val"),
     "cityscapes": (Cityscapes, "cityscapes data/cityscapes/val"),
 }

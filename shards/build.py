@@ -169,6 +169,8 @@ def _write_shard(
 
 def members(sample: Sample) -> dict[str, Any]:
     """What goes into the tar (shards/README.md)."""
+    if sample.members:
+        return {"__key__": sample.key, **sample.members}
     with Image.open(io.BytesIO(sample.image)) as image:
         width, height = image.size
     facts = {

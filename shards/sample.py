@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -27,6 +27,8 @@ class Sample:
     """PNG, one 8-bit channel of class indices, 255 ignored."""
     source: str = ""
     """Where the image was: a path below the source, or a URL."""
+    members: Mapping[str, bytes] = field(default_factory=dict)
+    """All that is stored of a copy, by extension; else it is made of what is above."""
 
 
 @dataclass(frozen=True, kw_only=True)

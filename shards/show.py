@@ -42,6 +42,7 @@ def show(
     output: Path = Path("contact-sheet.png"),
     images: int = 24,
     seed: int = 0,
+    selection: str = "",
     cache: ShardCache = CACHE,
 ) -> None:
     """Draw a contact sheet of randomly chosen samples with their keys and sizes.
@@ -55,11 +56,12 @@ def show(
         output: The PNG to write.
         images: How many samples.
         seed: Another draws others.
+        selection: Folder that `zeroseg curate` wrote; only what it leaves is drawn.
         cache: Copies of remote shards.
     """
     if images < 1:
         raise InputError(f"images is {images}: it must be at least 1")
-    shard_set = open_set(shards, cache)
+    shard_set = open_set(shards, cache, selection=selection)
     generator = np.random.default_rng(seed)
     chosen = generator.choice(shard_set.samples, min(images, shard_set.samples), replace=False)
     reader, names = ShardReader(shard_set, cache), _names(shard_set)

@@ -97,7 +97,7 @@ def test_options_override_a_stored_config_too(config, tmp_path):
     path = written(tmp_path, stored(config))
     teacher = replace(METHOD.teacher, views=ViewSet(grids=(1, 2)))
     assert read_command([path, "--method.teacher.views.grids", "1", "2"]).run == replace(
-        config, method=replace(METHOD, teacher=teacher)
+        config, method=replace(METHOD, teacher=teacher), output=tmp_path
     )
 
 

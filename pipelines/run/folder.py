@@ -20,6 +20,7 @@ from zeroseg.data.plan import Position
 from zeroseg.errors import InputError
 from zeroseg.records import differences, flat, from_json, to_json
 from zeroseg.store.durable import Lock
+from zeroseg.store.selection import read_selection
 from zeroseg.store.storage import write_atomically
 from zeroseg.training.checkpoints import Checkpoints, Content, state_of
 
@@ -54,7 +55,7 @@ class RunFolder:
         """Make it ready, and return the checkpoint to go on from.
 
         Fields of the config that are named in `allowed` may differ from the checkpoint's. Raises
-        InputError when others do, when its place is in another order of the data, when no checkpoint is whole, or when another run's model is there.
+        InputError when others do, when its place is in another order or selection of the data, when no checkpoint is whole, or when another run's model is there.
         """
         wanted = to_json(self.config)
         fields = flat(wanted)
@@ -74,6 +75,7 @@ class RunFolder:
             step = int(state["step"])
             Position.from_state(state["place"])  # a place in another order, before all else
             self._compare(state, wanted, newest, allowed)
+            self._same_selection(state["place"], newest, allowed)
         write_atomically(f"{self.path}/{RUN_CONFIG}", json.dumps(wanted, indent=2).encode())
         for name in ("metrics.jsonl", "non_finite.jsonl"):
             self._forget_after(step, self.path / name)
@@ -141,6 +143,18 @@ class RunFolder:
             )
         if state["code"] != code():
             _say(f"{newest} was written by {state['code']}, this is {code()}")
+
+    def _same_selection(
+        self, place: Mapping[str, Any], newest: Path, allowed: Sequence[str]
+    ) -> None:
+        """The folder of a selection may hold another one than when the run began."""
+        folder, before = self.config.data.selection, place.get("selection", "")
+        now = read_selection(folder).digest if folder else ""
+        if now != before and not any(_is_of("data.selection", name) for name in allowed):
+            raise InputError(
+                f"cannot go on from {newest}: {folder or 'no selection'} is not the selection that it was "
+                "made with: name data.selection in --allow-change, or choose another --output"
+            )
 
     def _completed(self, stored: Any, where: Path) -> Any:
         """A stored config with the defaults of fields that it lacks, as a version before wrote it; or

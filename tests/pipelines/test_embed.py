@@ -16,6 +16,7 @@ from pipelines.embed import config_of
 from shards import scenes
 from shards.build import Limits, build
 from tests.support.jobs import Job, done, program
+from tests.support.selections import leave_out
 from zeroseg import CLIP, CLIPConfig, Crops, DataConfig, InputError
 from zeroseg.data.crops import cut
 from zeroseg.data.embeddings import EmbeddingReader, open_embeddings
@@ -228,6 +229,27 @@ def test_the_student_sees_the_very_crop_that_the_teachers_views_divide(images, t
                 torch.testing.assert_close(embeddings.float(), views, rtol=0, atol=5e-4)
     assert all(sorted(turns) == [0, 1, 2, 3] for turns in shown.values())
     assert len(shown) == 42
+
+
+def test_only_what_a_selection_leaves_is_embedded_and_trained_on(images, whole, tmp_path):
+    chosen = leave_out(str(images), tmp_path / "s", [0, 9, *range(16, 24)])
+    select = ["--selection", chosen]
+    cli.main(["embed", *arguments(images, tmp_path / "e", *select)])
+    stored = open_embeddings(str(tmp_path / "e"), CACHE)
+    assert stored.shards.counts == (7, 7, 8, 8, 2)
+    config = DataConfig(shards=str(images), selection=chosen, batch_size=8, workers=0, cache=CACHE)
+    crops = {"size": 112, "view_size": 112, "crops": Crops(), "cache": CACHE}
+    batches = []
+    for embeddings in (stored, open_embeddings(str(whole), CACHE)):
+        transform = EmbeddedCrops(stored=embeddings, **crops)
+        source = TrainingStream(config, transform, rank=0, world_size=1, seed=0)
+        batches.append([batch for _, batch in zip(range(4), source, strict=False)])
+    assert len({key for batch in batches[0] for key in batch.keys}) == 32
+    for one, other in zip(*batches, strict=True):
+        assert one.keys == other.keys
+        torch.testing.assert_close(one.embeddings, other.embeddings, rtol=0, atol=5e-4)
+    with pytest.raises(SystemExit):
+        cli.main(["embed", *arguments(images, tmp_path / "e")])
 
 
 def test_a_teacher_other_than_the_one_that_was_cached_is_refused(images, whole, tmp_path):

@@ -12,9 +12,12 @@ import torch
 
 from pipelines.run import folder as run_folder
 from pipelines.run.folder import RunFolder, code
+from tests.support.selections import leave_out
+from tests.support.streams import write
 from zeroseg import AdamW, InputError
 from zeroseg.config import RunConfig, read_config
 from zeroseg.data.plan import Position
+from zeroseg.store.selection import read_selection
 from zeroseg.training.checkpoints import Content, read
 
 QUICKSTART = str(Path(__file__).parents[2] / "configs/scenes_scratch.py")
@@ -212,3 +215,23 @@ def test_other_code_is_said_not_refused(config, capsys):
     folder.checkpoints.write(5, Content({"student": {"a": torch.ones(1)}}, state))
     assert folder.begin() is not None
     assert "was written by {'zeroseg': '0.0.1'" in capsys.readouterr().err
+
+
+def test_another_selection_in_the_same_folder_is_refused_unless_it_is_allowed(config, tmp_path):
+    shards = write(tmp_path / "set", 12)
+    first = leave_out(shards, tmp_path / "s", [1])
+    chosen = replace(config, data=replace(config.data, selection=first))
+    folder = RunFolder.of(chosen)
+    place = Position().state_dict() | {"selection": read_selection(first).digest}
+    content = Content({"student": {"a": torch.ones(2)}}, {"step": 4, "place": place})
+    folder.checkpoints.write(4, folder.signed(content))
+    assert folder.begin() is not None
+    folder.lock.release()
+    with pytest.raises(InputError, match=r"data.selection: .*s -> : name in --allow-change"):
+        (other := RunFolder.of(config)).begin()
+    other.lock.release()
+    leave_out(shards, tmp_path / "s", [2])
+    with pytest.raises(InputError, match="s is not the selection that it was made with"):
+        folder.begin()
+    assert folder.begin(["data.selection"]) is not None
+    assert folder.begin(["data"]) is not None

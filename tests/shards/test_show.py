@@ -8,6 +8,7 @@ from PIL import Image
 from shards.build import Limits, build
 from shards.sample import Sample, Source, encoded
 from shards.show import GAP, LINE, SIDE, show
+from tests.support.selections import leave_out
 from zeroseg.errors import InputError
 from zeroseg.evaluation.pictures import palette
 from zeroseg.store.tar_index import read_index
@@ -37,6 +38,18 @@ def sheet(folder: Path, output: Path, **options) -> np.ndarray:
     with Image.open(output) as picture:
         assert picture.format == "PNG"
         return np.array(picture)
+
+
+def test_only_what_a_selection_leaves_is_shown(tmp_path, capsys):
+    folder = made(tmp_path / "set", photo)
+    chosen = leave_out(str(folder), tmp_path / "s", [0, 3, 4, 5])
+    picture = sheet(folder, tmp_path / "sheet.png", selection=chosen)
+    assert picture.shape == size(3, 1)
+    assert capsys.readouterr().out.endswith("sheet.png: 3 of 3 images\n")
+    shades = [
+        int(picture[GAP + SIDE // 2 + 20, GAP + SIDE // 2 + n * (SIDE + GAP)][0]) for n in range(3)
+    ]
+    assert shades == pytest.approx([20, 40, 120], abs=2)
 
 
 def size(columns: int, rows: int, across: int = 1) -> tuple[int, int, int]:

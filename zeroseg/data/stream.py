@@ -35,6 +35,8 @@ class DataConfig:
     """Folder, path or URL; braces `{0000..0099}`, `*` for local files, `::` between several."""
     weights: tuple[float, ...] = ()
     """How often each of several parts comes in an epoch; none is once."""
+    selection: str = ""
+    """Folder or URL that `zeroseg curate` wrote: only what it leaves is read; none reads everything."""
     batch_size: int = 64
     """Images of a step, over all processes."""
     workers: int = 4
@@ -79,7 +81,7 @@ class TrainingStream:
         on_machine: int | None = None,
     ) -> None:
         self.config, self.rank = config, rank
-        self.shards = open_set(config.shards, config.cache, config.weights)
+        self.shards = open_set(config.shards, config.cache, config.weights, config.selection)
         self.transform = transform.on(self.shards)
         beside = self.transform.copied(self.shards.urls)
         copied = [sum(sizes) for sizes in zip(self.shards.copied, beside, strict=True)]
@@ -105,8 +107,9 @@ class TrainingStream:
         return self.plan.after(self.start, self.steps)
 
     def state_dict(self) -> dict[str, Any]:
-        """The place, as plain values."""
-        return self.position.state_dict()
+        """The place, as plain values, and the selection that it is a place in."""
+        selection = {"selection": self.shards.selection} if self.shards.selection else {}
+        return self.position.state_dict() | selection
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a place; before iterating. Raises InputError for a place in another order."""

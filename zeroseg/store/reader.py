@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from zeroseg.errors import InputError
 from zeroseg.store.index_file import Blocks, IndexFile
 from zeroseg.store.shard_cache import Result, ShardCache
@@ -31,7 +33,7 @@ class RawSample(NamedTuple):
     key: str
     members: dict[str, bytes]
     number: int = 0
-    """Its number in the shard."""
+    """Its number in the shard, whatever a selection leaves of it."""
 
 
 class _OpenShard(NamedTuple):
@@ -45,7 +47,7 @@ class _OpenShard(NamedTuple):
 
 
 class ShardReader:
-    """Reads samples by shard and number; keeps some shards open. One for each process."""
+    """Reads samples by shard and number, among those that stay; keeps some shards open. One for each process."""
 
     def __init__(self, shards: ShardSet, cache: ShardCache) -> None:
         self.shards, self.cache = shards, cache
@@ -57,12 +59,25 @@ class ShardReader:
 
     def key(self, shard: int, number: int) -> str:
         """Key of a sample. Raises UnreadableShard."""
-        return self._shard(shard).index.key(number)
+        return self._shard(shard).index.key(self._stored(shard, number))
 
     def number(self, shard: int, key: str, expected: int = 0) -> int | None:
         """Number of the sample of that key; None if the shard has none. Found sooner where it is expected.
         Raises UnreadableShard."""
-        return self._shard(shard).index.number(key, expected)
+        index, kept = self._shard(shard).index, self.shards.kept_of(shard)
+        if kept is None:
+            return index.number(key, expected)
+        stored = index.number(key, int(kept.numbers[min(expected, len(kept.numbers) - 1)]))
+        if stored is None:
+            return None
+        number = int(np.searchsorted(kept.numbers, stored))
+        found = number < len(kept.numbers) and kept.numbers[number] == stored
+        return number if found else None
+
+    def _stored(self, shard: int, number: int) -> int:
+        """Number in the shard of one of those that stay."""
+        kept = self.shards.kept_of(shard)
+        return number if kept is None else int(kept.numbers[number])
 
     def read(self, shard: int, number: int, only: Collection[str] = ()) -> RawSample:
         """A sample's members, all or `only` those of these extensions, as far as it has them.
@@ -70,7 +85,8 @@ class ShardReader:
         Raises UnreadableShard, or OSError when the file is shorter than its index says.
         """
         index, file = self._shard(shard)
-        key, spans = index.sample(number)
+        stored = self._stored(shard, number)
+        key, spans = index.sample(stored)
         members = {}
         for extension, span in spans.items():
             if only and extension not in only:
@@ -78,7 +94,7 @@ class ShardReader:
             members[extension] = os.pread(file, span.size, span.offset)
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")
-        return RawSample(self.shards.urls[shard], key, members, number)
+        return RawSample(self.shards.urls[shard], key, members, stored)
 
     def announce(self, samples: Iterable[tuple[int, int]]) -> None:
         """Have the disk read samples, all at once, that will be read and decoded one after another."""
@@ -87,7 +103,7 @@ class ShardReader:
         for shard, number in samples:
             with suppress(Exception):  # it is told once the sample is read
                 index, file = self._shard(shard)
-                spans = index.sample(number)[1].values()
+                spans = index.sample(self._stored(shard, number))[1].values()
                 first, end = min(s.offset for s in spans), max(s.offset + s.size for s in spans)
                 os.posix_fadvise(file, first, end - first, os.POSIX_FADV_WILLNEED)
 
@@ -131,12 +147,18 @@ class ShardReader:
         return self.cache.read(self.shards.urls[shard], action, self.shards.versions[shard])
 
     def _open_copy(self, shard: int, path: Path) -> _OpenShard:
-        index = self._index(shard, path)
+        index, kept = self._index(shard, path), self.shards.kept_of(shard)
+        counted = self.shards.counts[shard] if kept is None else kept.stored
         try:
-            if len(index) != self.shards.counts[shard]:
+            if len(index) != counted:
                 raise InputError(
                     f"shard {self.shards.urls[shard]} has {len(index)} samples, "
-                    f"{self.shards.counts[shard]} were counted before"
+                    f"{counted} were counted before"
+                )
+            if kept is not None and index.key(kept.known[0]) != kept.known[1]:
+                raise InputError(
+                    f"the selection is of another shard than {self.shards.urls[shard]}, whose sample "
+                    f"{kept.known[0]} has not the key {kept.known[1]}"
                 )
             return _OpenShard(index, os.open(path, os.O_RDONLY))
         except BaseException:

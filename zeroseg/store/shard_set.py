@@ -3,7 +3,7 @@
 import glob
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache as cache_calls
 from pathlib import Path
@@ -13,6 +13,7 @@ from webdataset.shardlists import expand_urls
 
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import Manifest, ShardRecord, read_manifest
+from zeroseg.store.selection import Kept, kept_samples
 from zeroseg.store.shard_cache import ShardCache, is_local
 from zeroseg.store.storage import Version, join, version
 from zeroseg.store.tar_index import TarIndex, image_extension, index_path, read_index
@@ -27,7 +28,7 @@ class ShardSet:
 
     urls: tuple[str, ...]
     counts: tuple[int, ...]
-    """Samples of each shard."""
+    """Samples of each shard; of those that a selection leaves."""
     weights: tuple[float, ...]
     """How often each shard comes in an epoch."""
     versions: tuple[Version, ...]
@@ -40,11 +41,30 @@ class ShardSet:
     """Class names by label index; empty without a manifest, or when two manifests differ."""
     origins: tuple[Mapping[str, str], ...] = ()
     """What each manifest beside the shards says they were built from; an empty one where there is none."""
+    selection: str = ""
+    """Digest of the selection; empty without one."""
+    kept: tuple[Kept | None, ...] = field(default=(), compare=False)
+    """What the selection leaves of each shard, None for all of it; empty without one."""
 
     @property
     def samples(self) -> int:
         """Samples in all shards, each once."""
         return sum(self.counts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """File name of each shard."""
+        return tuple(url.rpartition("/")[2] for url in self.urls)
+
+    def kept_of(self, shard: int) -> Kept | None:
+        """What a selection leaves of a shard; None where it is read whole."""
+        return self.kept[shard] if self.kept else None
+
+    def only(self, shard: int) -> "ShardSet":
+        """The set of one of its shards."""
+        by_shard = ("urls", "counts", "weights", "versions", "parts", "copied", "kept")
+        fields = {name: getattr(self, name)[shard : shard + 1] for name in by_shard}
+        return replace(self, **fields)
 
     @property
     def indexed(self) -> bool:
@@ -57,16 +77,18 @@ class ShardSet:
         return tuple(version.sha256 for version in self.versions)
 
 
-def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> ShardSet:
+def open_set(
+    spec: str, cache: ShardCache, weights: Sequence[float] = (), selection: str = ""
+) -> ShardSet:
     """Find every shard of a spec and count its samples.
 
     A spec is one or more parts joined by `::`; a part is a folder (every shard of its manifest,
     else every `*.tar`), a path or URL with `{000..099}` or, if local, `*`, or a `pipe:` command.
     `weights` has a number for each part, or none. Counts are the manifest's where there is one;
-    other shards are read through, once.
+    other shards are read through, once. `selection` is the folder of one, or none.
 
     Raises InputError when nothing matches, a shard is missing, cut short or without an image, when
-    it is not what its manifest says, or when weights do not fit.
+    it is not what its manifest says, or when weights or selection do not fit.
     """
     parts, manifests = spec.split("::"), cache_calls(read_manifest)
     if weights and (len(weights) != len(parts) or min(weights) <= 0):
@@ -83,7 +105,7 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
     counted = [_count(url, _record(url, manifest), cache) for url, manifest in bar]
     lists = {manifest.classes if manifest else () for manifest in beside}
     origins = {id(manifest): manifest.built_from if manifest else {} for manifest in beside}
-    return ShardSet(
+    whole = ShardSet(
         urls=tuple(urls),
         counts=tuple(count for count, _, _ in counted),
         weights=tuple(
@@ -98,6 +120,25 @@ def open_set(spec: str, cache: ShardCache, weights: Sequence[float] = ()) -> Sha
         ),
         classes=lists.pop() if len(lists) == 1 else (),
         origins=tuple(origins.values()),
+    )
+    return _selected(whole, selection) if selection else whole
+
+
+def _selected(whole: ShardSet, selection: str) -> ShardSet:
+    """What a selection leaves of a set, without the shards of which it leaves nothing."""
+    digest, kept = kept_samples(selection, whole.names, whole.counts, whole.digests)
+    stay = [shard for shard, of in enumerate(kept) if of is None or len(of.numbers)]
+    counts = [
+        whole.counts[shard] if (of := kept[shard]) is None else len(of.numbers) for shard in stay
+    ]
+    by_shard = ("urls", "weights", "versions", "parts", "copied")
+    fields = {name: tuple(getattr(whole, name)[s] for s in stay) for name in by_shard}
+    return replace(
+        whole,
+        **fields,
+        counts=tuple(counts),
+        selection=digest,
+        kept=tuple(kept[shard] for shard in stay),
     )
 
 
