@@ -28,6 +28,8 @@ from shards.build import Job, Limits, do
 from shards.duplicates import refuse_duplicates
 from shards.parallel import in_parallel
 from shards.sample import BadSample, Sample, encoded
+from zeroseg.data.images import stored_orientation
+from zeroseg.data.picture_files import turned_back
 from zeroseg.data.samples import image_bytes
 from zeroseg.datasets.own_benchmarks import benchmark_named
 from zeroseg.errors import InputError
@@ -57,7 +59,8 @@ class Labeller:
     device: torch.device
 
     def __call__(self, numbers: range) -> Iterator[Sample | BadSample]:
-        """Images with their files' own bytes, and label maps in the benchmark's own class indices.
+        """Images with their files' own bytes, and label maps over their stored pixels in the
+        benchmark's own class indices.
 
         The truth of unseen classes is forgotten before anything else is done. Raises InputError for a
         shard that cannot be read.
@@ -75,7 +78,9 @@ class Labeller:
             labels = predicted_labels(segmenter, pixels, known, self.task, self.config)
             for key, pseudo in zip(batch.keys, labels.byte().cpu().numpy(), strict=True):
                 raw = self.images.reader.read(*places[key])
-                yield Sample(key, image_bytes(raw), encoded(pseudo, "png"), _source(raw))
+                image = image_bytes(raw)
+                stored = turned_back(pseudo, stored_orientation(image))
+                yield Sample(key, image, encoded(stored, "png"), _source(raw))
 
     def _places(self, numbers: range) -> dict[str, tuple[int, int]]:
         """Shard and number there of each key."""

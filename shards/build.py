@@ -8,7 +8,6 @@ goes on after the last record. The manifest is written last of all, and is what 
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 from webdataset.writer import TarWriter
 
 from shards.duplicates import refuse_duplicates
 from shards.parallel import count_image, in_parallel
 from shards.sample import BadSample, Sample, Source
+from zeroseg.data.images import stored_size
 from zeroseg.data.permutation import permuted
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import Manifest
@@ -171,8 +170,7 @@ def members(sample: Sample) -> dict[str, Any]:
     """What goes into the tar (shards/README.md)."""
     if sample.members:
         return {"__key__": sample.key, **sample.members}
-    with Image.open(io.BytesIO(sample.image)) as image:
-        width, height = image.size
+    height, width = stored_size(sample.image)
     facts = {
         "width": width,
         "height": height,

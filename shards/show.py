@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from shards.sample import encoded, error_text
-from zeroseg.data.images import decode_image, decode_labels
+from zeroseg.data.images import decode_image, decode_pair
 from zeroseg.data.samples import LABELS
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.errors import InputError
@@ -94,15 +94,17 @@ def _drawn(sample: RawSample, plain: Collection[int]) -> _Tile:
     extension = image_extension(sample.members)
     if extension is None:
         raise ValueError(f"no image among its members {sorted(sample.members)}")
-    pixels = decode_image(sample.members[extension])
+    data, labels = sample.members[extension], None
+    if extension == LABELS or LABELS not in sample.members:
+        pixels = decode_image(data)
+    else:
+        pixels, labels = decode_pair(data, sample.members[LABELS])
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     lines = (sample.key, f"{image.width} x {image.height}")
     thumbnail = ImageOps.contain(image, (SIDE, SIDE))
-    if extension == LABELS or LABELS not in sample.members:
+    if labels is None:
         return _Tile([thumbnail], lines)
-    labels = decode_labels(sample.members[LABELS]).numpy().astype(np.uint8)
-    if labels.shape != pixels.shape[1:]:
-        raise ValueError(f"image is {tuple(pixels.shape[1:])} but its label map {labels.shape}")
+    labels = labels.numpy().astype(np.uint8)
     small = np.array(Image.fromarray(labels).resize(thumbnail.size, Image.Resampling.NEAREST))
     untinted = np.array(thumbnail)
     tinted = overlay(untinted, torch.from_numpy(small).long())

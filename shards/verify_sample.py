@@ -14,7 +14,7 @@ from PIL import Image
 
 from shards.contents import StoredSample, size_of
 from shards.sample import Sample, error_text
-from zeroseg.data.images import decode_image, decode_labels
+from zeroseg.data.images import decode_image, decode_labels, stored_size
 from zeroseg.data.samples import LABELS
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.store.tar_index import Span, image_extension
@@ -78,11 +78,11 @@ def verify_sample(file: BufferedReader, sample: StoredSample, classes: Sequence[
     if classes and image_extension(dict(sample.members)) == LABELS:
         raise SampleError(Cause.NO_IMAGE, f"it has only {', '.join(extensions)}")
     members = _read_members(file, sample)
-    upright, stored = _sizes(members.image)
+    stored = _stored_size(members.image)
     if members.facts is not None:
         _verify_facts(members.facts, members.image, stored)
     if members.labels is not None:
-        _verify_labels(members.labels, upright, classes)
+        _verify_labels(members.labels, stored, classes)
     elif classes:
         raise SampleError(Cause.NO_LABELS, "its set has classes")
 
@@ -107,12 +107,11 @@ def _read(file: BufferedReader, extension: str, span: Span) -> bytes:
     return os.pread(file.fileno(), span.size, span.offset)
 
 
-def _sizes(image: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(height, width) of the upright image, which is what models see, and as it is stored."""
+def _stored_size(image: bytes) -> tuple[int, int]:
+    """(height, width) of an image as it is stored, which must decode."""
     try:
-        pixels = decode_image(image)
-        with Image.open(io.BytesIO(image)) as picture:
-            return (pixels.shape[1], pixels.shape[2]), (picture.height, picture.width)
+        decode_image(image)
+        return stored_size(image)
     except Exception as error:  # whatever a picture library makes of damaged bytes
         raise SampleError(Cause.IMAGE, error) from error
 
@@ -147,7 +146,7 @@ def right_sample(file: BufferedReader, sample: StoredSample) -> Sample:
 
 
 def _verify_labels(data: bytes, size: tuple[int, int], classes: Sequence[str]) -> None:
-    """Label maps are compared with the upright image, since evaluation lays them over that."""
+    """Label maps lie over the image as it is stored: training and evaluation turn both alike."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             stored = (picture.height, picture.width)
@@ -156,7 +155,9 @@ def _verify_labels(data: bytes, size: tuple[int, int], classes: Sequence[str]) -
     except Exception as error:  # whatever a picture library makes of damaged bytes
         raise SampleError(Cause.LABELS, error) from error
     if labels is None:
-        raise SampleError(Cause.LABEL_SIZE, f"(height, width) {stored}, the upright image {size}")
+        raise SampleError(
+            Cause.LABEL_SIZE, f"(height, width) {stored}, the image as it is stored {size}"
+        )
     values = np.flatnonzero(np.bincount(labels.ravel())).tolist()
     unknown = [v for v in values if v != IGNORE and v >= len(classes)]
     if classes and unknown:

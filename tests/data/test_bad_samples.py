@@ -17,7 +17,7 @@ from shards.build import Limits, build
 from shards.sample import Sample, Source, encoded
 from tests.support.streams import IMPATIENT, SIDE, keys, stream, taken, write
 from zeroseg.data.crops import Crops
-from zeroseg.data.images import MAX_PIXELS
+from zeroseg.data.picture_files import MAX_PIXELS
 from zeroseg.data.samples import load_batch
 from zeroseg.data.transforms import UnlabelledCrops
 from zeroseg.errors import InputError

@@ -78,15 +78,15 @@ def test_what_other_programs_write_is_not_wrong(tmp_path, capsys, name):
     assert run.status == 0, run.text
 
 
-def test_a_label_map_fits_the_upright_image_and_the_json_the_stored_one(tmp_path, capsys):
+def test_a_label_map_and_the_json_fit_the_image_as_it_is_stored(tmp_path, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     buffer = io.BytesIO()
     Image.open(io.BytesIO(JPEG)).save(buffer, "jpeg", exif=exif)
     image = buffer.getvalue()
-    upright = [("x.jpg", image), ("x.png", label_map(0, (24, 16))), ("x.json", facts(image))]
-    lying = [("y.jpg", image), ("y.png", label_map(0, (16, 24))), ("y.json", facts(image))]
-    folder = packed(tmp_path / "set", upright, lying, classes=CLASSES)
+    lying = [("x.jpg", image), ("x.png", label_map(0, (16, 24))), ("x.json", facts(image))]
+    upright = [("y.jpg", image), ("y.png", label_map(0, (24, 16))), ("y.json", facts(image))]
+    folder = packed(tmp_path / "set", lying, upright, classes=CLASSES)
     run = Run(capsys, folder)
     assert run.tells(Cause.LABEL_SIZE, shard(folder, 1), "y")
     assert len(run.told) == 1

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from zeroseg.data.batch import Batch
-from zeroseg.data.images import decode_labels, resized
-from zeroseg.data.samples import UNREADABLE, Decode, image_of, labels_bytes, load_batch
+from zeroseg.data.images import decode_pair, resized
+from zeroseg.data.samples import UNREADABLE, Decode, image_bytes, labels_bytes, load_batch
 from zeroseg.errors import InputError
 from zeroseg.store.reader import RawSample, ShardReader
 
@@ -18,15 +18,11 @@ Resize = Callable[[tuple[int, int]], tuple[int, int]]
 
 
 def evaluation_sample(sample: RawSample, resize: Resize) -> dict[str, Tensor]:
-    """The image at the size it is scored at, and the label map as it is.
+    """The upright image at the size it is scored at, and the label map turned with it.
 
     Raises ValueError when it has no label map or one of another size.
     """
-    image, labels = image_of(sample), decode_labels(labels_bytes(sample))
-    if image.shape[1:] != labels.shape:
-        raise ValueError(
-            f"image is {tuple(image.shape[1:])} but its label map {tuple(labels.shape)}"
-        )
+    image, labels = decode_pair(image_bytes(sample), labels_bytes(sample))
     size = (image.shape[1], image.shape[2])
     return {
         "images": resized(image, resize(size)),

@@ -1,62 +1,112 @@
 """One photo or label map: bytes to tensors, and the sizes they are brought to."""
 
 import io
-import warnings
 
 import numpy as np
 import simplejpeg
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int, UInt8
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-MAX_PIXELS = 89_478_485
-"""A picture of more is refused as a decompression bomb; Pillow's own limit, for every format."""
+from zeroseg.data import picture_files
+from zeroseg.data.picture_files import turned
+
+_HARMLESS = ("extraneous bytes", "JFIF revision", "Adobe color transform", "ICC marker")
+"""What libjpeg complains of in JPEGs whose pixels are whole."""
 
 
 def decode_image(data: bytes) -> UInt8[Tensor, "3 height width"]:
     """Decode any picture file to upright RGB; of an animation the first frame.
 
-    An upright JPEG in colour or grey goes straight to libjpeg-turbo, which gives Pillow's own pixels
+    A plain JPEG in colour or grey goes straight to libjpeg-turbo, which gives Pillow's own pixels
     in less than half its time. Raises OSError, ValueError or a Pillow error on bytes that are no
-    whole picture, and ValueError on a decompression bomb.
+    whole picture, and ValueError on a decompression bomb or numbers that no rule makes 8-bit RGB.
     """
-    pixels = _plain_jpeg(data) if data[:3] == b"\xff\xd8\xff" else None
-    if pixels is None:
-        pixels = _any_picture(data)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return _upright(data)[0]
 
 
-def _plain_jpeg(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
-    """Pixels of a JPEG that needs no turning and no ink; None for others."""
-    header = simplejpeg.decode_jpeg_header(data)
-    height, width, space = int(header[0]), int(header[1]), header[2]
-    if height * width > MAX_PIXELS:
-        raise ValueError(f"{width} x {height} pixels are over the limit of {MAX_PIXELS}")
-    may_be_turned = b"Exif\x00" in data or b"tiff:Orientation" in data
-    if space not in {"YCbCr", "Gray"} or (may_be_turned and _is_turned(data)):
+def decode_pair(
+    image: bytes, labels: bytes
+) -> tuple[UInt8[Tensor, "3 height width"], Int[Tensor, "height width"]]:
+    """Decode a picture and the label map that lies over its pixels as the file stores them, both
+    turned upright alike.
+
+    Raises ValueError when the label map has another size than the stored pixels, and what
+    `decode_image` and `decode_labels` raise.
+    """
+    pixels, orientation = _upright(image)
+    height, width = pixels.shape[1:]
+    stored = (width, height) if orientation > 4 else (height, width)
+    found = decode_labels(labels)
+    if found.shape != stored:
+        raise ValueError(f"image is stored as {stored} but its label map as {tuple(found.shape)}")
+    return pixels, torch.from_numpy(turned(found.numpy(), orientation))
+
+
+def stored_size(data: bytes) -> tuple[int, int]:
+    """(height, width) of a picture file's pixels as it stores them, from its header alone.
+
+    Raises what `decode_image` raises where the header already tells.
+    """
+    if (header := _plain_jpeg(data)) is not None:
+        return header
+    with picture_files.opened(data) as image:
+        return picture_files.size_in_file(image)
+
+
+def stored_orientation(data: bytes) -> int:
+    """How a picture file's pixels lie: EXIF's 1 to 8, where 1 is upright and what is broken counts
+    as 1."""
+    if _plain_jpeg(data) is not None and not (b"Exif\x00" in data or b"tiff:Orientation" in data):
+        return 1
+    try:
+        with picture_files.opened(data) as image:
+            return picture_files.orientation(image)
+    except Exception:  # libjpeg-turbo reads pictures whose other parts Pillow stumbles over
+        return 1
+
+
+def looks_whole(data: bytes) -> bool:
+    """Whether this is a plain JPEG that ends as one should: all others are best decoded."""
+    return data.endswith(b"\xff\xd9") and _plain_jpeg(data) is not None
+
+
+def _upright(data: bytes) -> tuple[UInt8[Tensor, "3 height width"], int]:
+    """Upright pixels, and how the file stores them."""
+    stored = None if _plain_jpeg(data) is None else _decoded_jpeg(data)
+    if stored is None:
+        pixels, orientation = picture_files.upright_pixels(data)
+    else:
+        orientation = stored_orientation(data)
+        pixels = turned(stored, orientation)
+    return torch.from_numpy(pixels).permute(2, 0, 1), orientation
+
+
+def _plain_jpeg(data: bytes) -> tuple[int, int] | None:
+    """(height, width) of a JPEG in colour or grey that libjpeg-turbo takes; None for others.
+
+    Raises ValueError on a decompression bomb.
+    """
+    if not data.startswith(b"\xff\xd8\xff"):
         return None
-    return simplejpeg.decode_jpeg(data, "RGB")
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:  # of unusual sampling, or none
+        return None
+    picture_files.check_pixels(int(width), int(height))
+    return (int(height), int(width)) if space in {"YCbCr", "Gray"} else None
 
 
-def _is_turned(data: bytes) -> bool:
-    with Image.open(io.BytesIO(data)) as image:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-
-
-def _any_picture(data: bytes) -> UInt8[np.ndarray, "height width 3"]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        opened = Image.open(io.BytesIO(data))
-    with opened as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255
-            grey = np.array(upright)
-            upright = Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8))
-        elif upright.mode == "P":  # straight to RGB, Pillow warns where the palette has alpha
-            upright = upright.convert("RGBA")
-        return np.array(upright.convert("RGB"))
+def _decoded_jpeg(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
+    """Stored pixels of a plain JPEG; None where it has oddities that Pillow passes over."""
+    try:
+        return simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError as error:
+        if any(oddity in str(error) for oddity in _HARMLESS):
+            return None
+        raise
 
 
 def decode_labels(data: bytes) -> Int[Tensor, "height width"]:

@@ -9,8 +9,8 @@ from torch import Tensor
 from zeroseg.data.augmentation import Augmentation
 from zeroseg.data.crops import Crops, cut
 from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet
-from zeroseg.data.images import decode_labels
-from zeroseg.data.samples import image_of, labels_bytes
+from zeroseg.data.images import decode_pair
+from zeroseg.data.samples import image_bytes, image_of, labels_bytes
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import PSEUDO_LABELS
@@ -162,10 +162,8 @@ class LabelledCrops:
 
     def __call__(self, sample: RawSample, epoch: int) -> dict[str, Tensor]:
         """`images` and `labels`, of one size; labels are the benchmark's own class indices."""
-        image, stored = image_of(sample), decode_labels(labels_bytes(sample))
+        image, stored = decode_pair(image_bytes(sample), labels_bytes(sample))
         height, width = image.shape[1:]
-        if (height, width) != stored.shape:
-            raise ValueError(f"image is {(height, width)} but its label map {tuple(stored.shape)}")
         place, colours = self.augmentation.draw(sample.key, epoch, height, width)
         labels = self.benchmark.mapped(self.augmentation.labels(stored, place), sample.key)
         if self.unseen_labels == "hidden":
