@@ -8,3 +8,11 @@ class InputError(Exception):
     ValueError: who catches what a decoder raises on damaged bytes must let a failure of the network
     through, or what is made of the bytes would depend on the network.
     """
+
+    def __init__(self, message: str) -> None:
+        # Names of files and keys stand in it, which may hold line breaks or bytes that no terminal shows.
+        super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
