@@ -1,5 +1,6 @@
 """One process of a training job: everything built, ready for its steps."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from zeroseg.evaluation.watching import Watcher
 from zeroseg.methods.method import Training
 from zeroseg.training.average import WeightAverage
 from zeroseg.training.checkpoints import checkpoint_name
+from zeroseg.training.environment import check_training_environment
 from zeroseg.training.flops import StepFlops
 from zeroseg.training.meter import Meter, matrix_rate
 from zeroseg.training.optimization import Optimization, parameter_groups
@@ -76,9 +78,10 @@ class Job:
 
 
 def accelerator_for(config: RunConfig) -> Accelerator:
-    """The process's place in the job. Raises InputError if the job is not the one launched, or a
-    tracker is unknown or not installed."""
+    """The process's place in the job. Raises InputError if the job is not the one launched, the
+    environment asks for another training, or a tracker is unknown or not installed."""
     check_trackers(config.trackers)
+    check_training_environment(os.environ, main=os.environ.get("RANK", "0") == "0")
     return make_accelerator(
         config.precision,
         timeout=config.timeout,

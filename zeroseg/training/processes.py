@@ -19,6 +19,8 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import (
     DistributedType,
+    GradientAccumulationPlugin,
+    TorchDynamoPlugin,
     broadcast_object_list,
     gather_object,
     parse_flag_from_env,
@@ -26,6 +28,7 @@ from accelerate.utils import (
 
 from zeroseg.errors import InputError
 from zeroseg.models.precision import has_fast_bfloat16
+from zeroseg.training.environment import check_environment, full_float32, say
 
 Precision = Literal["auto", "no", "bf16"]
 Found = TypeVar("Found")
@@ -43,8 +46,9 @@ def process_state(timeout: float = 600.0) -> PartialState:
     """This process's place in its job, without more of Accelerate than that.
 
     `timeout` in seconds is how long a process waits for the others before it gives up. Raises
-    InputError when the job is not as large as it was launched.
+    InputError when the job is not as large as it was launched, or the environment asks for other numbers.
     """
+    check_environment(os.environ, gpu=torch.cuda.is_available())
     adopt_slurm()
     follow_launcher()
     # Accelerate would wait to be told, and take each process of a machine without GPU for the only one.
@@ -52,6 +56,8 @@ def process_state(timeout: float = 600.0) -> PartialState:
     os.environ["ACCELERATE_USE_CPU"] = str(cpu).lower()
     state = PartialState(cpu=cpu, timeout=timedelta(seconds=timeout))
     check_world(state.num_processes)
+    if full_float32() and state.is_main_process:
+        say("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE is not followed: float32 stays float32")
     return state
 
 
@@ -66,7 +72,23 @@ def make_accelerator(
     device = torch.device(process_state(timeout).device or "cpu")
     bf16 = has_fast_bfloat16(device) if precision == "auto" else precision == "bf16"
     AcceleratorState._reset_state()  # which would refuse another precision than the first
-    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", **options)  # type: ignore[arg-type]
+    accelerator = Accelerator(
+        mixed_precision="bf16" if bf16 else "no",
+        # What is not passed is taken from the environment.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        dynamo_plugin=TorchDynamoPlugin(
+            backend="no",  # type: ignore[arg-type]
+            mode="default",
+            fullgraph=False,
+            dynamic=False,
+            use_regional_compilation=False,
+        ),
+        **options,  # type: ignore[arg-type]
+    )
+    wished = os.environ.get("ACCELERATE_MIXED_PRECISION", "")
+    if wished not in {"", accelerator.mixed_precision} and accelerator.is_main_process:
+        found = "bf16" if bf16 else "float32"
+        say(f"ACCELERATE_MIXED_PRECISION={wished} is not followed: this is computed in {found}")
     sharded = parse_flag_from_env("ACCELERATE_USE_FSDP")
     if sharded != (accelerator.distributed_type == DistributedType.FSDP):
         raise InputError("FSDP was asked for and needs several GPUs: launch with another config")
