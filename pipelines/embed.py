@@ -114,6 +114,7 @@ def embed(config: EmbedConfig) -> Manifest | None:
 
 def _embedder(config: EmbedConfig, device: torch.device) -> ShardEmbedder:
     shards = open_set(config.shards, config.cache, selection=config.selection)
+    shards.need_indexable()
     clip = CLIP(config.teacher, device)
     record = TeacherRecord(
         teacher=dataclasses.asdict(config.teacher),

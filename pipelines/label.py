@@ -162,6 +162,7 @@ def _labeller(
             "has none: state it, or take the protocol seen-unseen"
         )
     images = open_labelled_set(config.shards, benchmark, protocol, config.cache)
+    images.shards.need_indexable()
     (model,) = evaluated_models(
         config.model, config.readout, Correction(), device, {}, methods=methods
     )

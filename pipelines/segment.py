@@ -22,6 +22,7 @@ from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.predictor import load, own_classes, picture_pixels
+from zeroseg.store.keys import file_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def _write(
     protocol: Protocol,
 ) -> Path:
     config.output.mkdir(parents=True, exist_ok=True)
-    stem = config.output / config.photo.stem
+    stem = config.output / file_name(config.photo.stem)
     indexed = Image.fromarray(labels.numpy().astype(np.uint8), mode="P")
     indexed.putpalette(palette(256).tobytes())
     indexed.save(f"{stem}.labels.png")

@@ -152,16 +152,22 @@ def _usable(job: Job, left_out: list[str]) -> Iterator[Sample]:
 def _write_shard(
     sample: Sample | None, others: Iterator[Sample], path: Path, limits: Limits
 ) -> Sample | None:
-    """Write samples until the shard is full; return the one that had no room."""
-    count, size = 0, 0
+    """Write samples until the shard is full; return the one that had no room. Raises InputError when two
+    have one key."""
+    size, keys = 0, set[str]()
     with path.open("wb") as file, TarWriter(file, mtime=0) as tar:
         while sample is not None:
             size += len(sample.image) + len(sample.labels or b"")
-            too_large = count and size > limits.megabytes_per_shard * 1e6
-            if too_large or count == limits.images_per_shard:
+            too_large = keys and size > limits.megabytes_per_shard * 1e6
+            if too_large or len(keys) == limits.images_per_shard:
                 return sample
+            if sample.key in keys:
+                raise InputError(
+                    f"two samples are called {sample.key!r}, in {path.name}, one of them from "
+                    f"{sample.source or 'the same source'}: rename one in the source, build again"
+                )
             tar.write(members(sample))
-            count += 1
+            keys.add(sample.key)
             sample = next(others, None)
     return None
 

@@ -1,15 +1,14 @@
 """Everything that is wrong with a set of shards, and a clean copy of what is right."""
 
-import glob
+import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from webdataset.shardlists import expand_urls
 
 from shards.build import Limits, build
 from shards.contents import contents, open_shard
@@ -18,15 +17,19 @@ from shards.sample import BadSample, Sample, Source
 from shards.verify_sample import Cause, right_sample
 from shards.verify_shard import Finding, NamedShard, ShardReport, verify_shard
 from zeroseg.errors import InputError
+from zeroseg.store.counting import say_passed_over
+from zeroseg.store.keys import escaped
 from zeroseg.store.manifest import NAME, Manifest, parse_manifest
 from zeroseg.store.set_writer import LEFT_OUT
 from zeroseg.store.shard_cache import is_local
+from zeroseg.store.shard_names import expanded, fits, matching
 from zeroseg.store.storage import exists, join, read_bytes
 
 SHOWN = 5
 """Findings of one cause that are told; the rest are counted."""
-_NOTHING_LOST = {Cause.MANIFEST, Cause.CHECKSUM, Cause.INDEX}
-"""Say that a shard changed; which of its samples are lost by that, other causes say."""
+_NOTHING_LOST = {Cause.MANIFEST, Cause.CHECKSUM, Cause.INDEX, Cause.KEY}
+"""Say that a shard changed, of whose samples other causes say which are lost by that; or that a key must
+be escaped."""
 
 
 def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() or 1) -> None:
@@ -38,7 +41,7 @@ def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() 
     Args:
         shards: Folder, path or URL, as for training; several, joined by `::`, are one set.
         repair: Folder or URL for a copy of the samples that are right, byte for byte; of those with
-            one key the first. What is dropped is in left-out.jsonl.
+            one key the first, and unusable keys escaped. What is dropped is in left-out.jsonl.
         workers: Processes; 0 checks in this one.
     """
     if workers < 0:
@@ -78,7 +81,7 @@ def named_shards(spec: str) -> tuple[list[NamedShard], list[Finding]]:
     for folder, pattern, lying in places:
         if pattern:
             names = [s.name for s in manifests[folder].shards] if folder in manifests else []
-            urls |= dict.fromkeys(folder + name for name in names if fnmatchcase(name, pattern))
+            urls |= dict.fromkeys(folder + name for name in names if fits(name, pattern))
         urls |= dict.fromkeys(lying)
     strays = {url for url in urls if url not in recorded and _folder(url) in manifests}
     detail = "not in the manifest beside it, so not read: remove it, or run `zeroseg shards index`"
@@ -103,15 +106,15 @@ def _manifests(folders: Sequence[str]) -> tuple[dict[str, Manifest], list[Findin
 
 def _places(part: str) -> Iterator[tuple[str, str, list[str]]]:
     """(folder with its slash, pattern of names, shards there) for all that a part names."""
-    if not part.endswith(".tar") and not part.startswith("pipe:"):
+    is_folder = not part.endswith(".tar") or (is_local(part) and Path(part).is_dir())
+    if is_folder and not part.startswith("pipe:"):
         folder = join(part, "")
-        local = is_local(part)
-        yield folder, "*.tar", sorted(glob.glob(f"{glob.escape(folder)}*.tar")) if local else []
+        yield folder, "*.tar", matching(f"{folder}*.tar", folder) if is_local(part) else []
         return
-    for url in expand_urls(part):
+    for url in expanded(part):
         folder = _folder(url)
-        if is_local(url) and "*" in url:
-            yield folder, url.removeprefix(folder), sorted(glob.glob(url))
+        if is_local(url) and "*" in url and not Path(url).is_file():
+            yield folder, url.removeprefix(folder), matching(url)
         else:
             yield folder, "", [url]
 
@@ -141,7 +144,7 @@ def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:
     suspects = values[counts > 1]
     first: dict[str, str] = {}
     findings = []
-    for url, _, key_hashes, _ in reports:
+    for url, _, key_hashes, *_ in reports:
         numbers = np.flatnonzero(np.isin(key_hashes, suspects)).tolist()
         if not numbers:
             continue
@@ -172,6 +175,7 @@ def _tell(
                 print(f"{'':10}{finding}")
             if len(these) > SHOWN:
                 print(f"{'':10}and {len(these) - SHOWN} more")
+    say_passed_over("these shards", sum((Counter(r.passed_over) for r in reports), Counter()))
     unknown = sum(s.record is None for s in named)
     if unknown:
         print(f"{unknown} of {len(named)} shards are in no manifest that tells their checksum")
@@ -217,4 +221,5 @@ def _read(unit: _Unit) -> Iterator[Sample | BadSample]:
     with open_shard(unit.shard) as file:
         for number, sample in enumerate(contents(file).samples):
             if number not in dropped:
-                yield right_sample(file, sample)
+                right = right_sample(file, sample)
+                yield dataclasses.replace(right, key=escaped(right.key).replace(" ", "_"))

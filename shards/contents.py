@@ -2,7 +2,7 @@
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.store.tar_index import Span, TarIndex, split_name
+from zeroseg.store.tar_index import NAMES, Span, TarIndex, headers, sample_members
 
 
 class StoredSample(NamedTuple):
@@ -29,6 +29,8 @@ class Contents:
     samples: list[StoredSample]
     damage: list[int]
     """Offsets at which a header or the end mark should be and is not."""
+    passed_over: Mapping[str, int]
+    """Members that are of no sample, counted by what they are."""
 
     @property
     def index(self) -> TarIndex:
@@ -57,22 +59,23 @@ def open_shard(url: str) -> Iterator[BufferedReader]:
 
 def contents(file: BufferedReader) -> Contents:
     """Find every sample, also those behind a damaged header, as `scan` finds those of a whole tar."""
-    samples: list[StoredSample] = []
+    infos: list[tarfile.TarInfo] = []
     damage, end = [], 0
     for info, after in _headers(file):
         if info.offset != end:
             damage.append(end)
         end = after
-        key, extension = split_name(info.name)
-        if not info.isfile() or not extension or key.split("/")[-1].startswith("__"):
-            continue
-        if not samples or samples[-1].key != key:
-            samples.append(StoredSample(key, []))
-        samples[-1].members.append((extension, Span(info.offset_data, info.size)))
+        infos.append(info)
     file.seek(end)
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         damage.append(end)
-    return Contents(samples, damage)
+    found, passed_over = sample_members(infos)
+    samples: list[StoredSample] = []
+    for key, extension, span in found:
+        if not samples or samples[-1].key != key:
+            samples.append(StoredSample(key, []))
+        samples[-1].members.append((extension, span))
+    return Contents(samples, damage, passed_over)
 
 
 def _headers(file: BufferedReader) -> Iterator[tuple[tarfile.TarInfo, int]]:
@@ -81,8 +84,8 @@ def _headers(file: BufferedReader) -> Iterator[tuple[tarfile.TarInfo, int]]:
     while start < size:
         file.seek(start)
         try:
-            with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True) as tar:
-                while info := tar.next():
+            with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True, **NAMES) as tar:
+                for info in headers(tar):
                     yield info, tar.offset
             return
         except Exception:  # a damaged extended header can raise nearly anything

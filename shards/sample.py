@@ -12,6 +12,7 @@ from numpy import ndarray
 from PIL import Image
 
 from zeroseg.data.images import decode_image, looks_whole, stored_size
+from zeroseg.store.keys import escaped
 
 
 class BadSample(Exception):
@@ -81,6 +82,7 @@ def encoded(pixels: UInt8[ndarray, "height width *channels"], kind: str, **optio
 def key_of(path: PurePath | str) -> str:
     """A key from a path below the source, without its suffix. Dots would end a key in a tar,
     spaces a field of its index, and leading double underscores mark what is no sample: all are
-    replaced."""
+    replaced. Control characters and bytes that are no UTF-8 are escaped as `%07` and `%E9`, and a key
+    that is longer than any path is cut and gets a digest."""
     key = re.sub(r"[.\s]", "_", str(PurePath(path).with_suffix("")))
-    return "/".join(re.sub("^__", "--", part) for part in key.split("/"))
+    return "/".join(re.sub("^__", "--", part) for part in escaped(key).split("/"))

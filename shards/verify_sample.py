@@ -17,6 +17,7 @@ from shards.sample import Sample, error_text
 from zeroseg.data.images import decode_image, decode_labels, stored_size
 from zeroseg.data.samples import LABELS
 from zeroseg.datasets.benchmarks import IGNORE
+from zeroseg.store.keys import unfit
 from zeroseg.store.tar_index import Span, image_extension
 
 FACTS = "json"
@@ -66,10 +67,6 @@ def verify_sample(file: BufferedReader, sample: StoredSample, classes: Sequence[
 
     With classes, every sample needs a label map, and so every PNG is one.
     """
-    if not sample.key or any(c.isspace() or "\ud800" <= c <= "\udfff" for c in sample.key):
-        raise SampleError(
-            Cause.KEY, "an index cannot hold a key with white space, or that is no UTF-8"
-        )
     extensions = [extension for extension, _ in sample.members]
     if len(set(extensions)) < len(extensions):
         raise SampleError(
@@ -85,6 +82,14 @@ def verify_sample(file: BufferedReader, sample: StoredSample, classes: Sequence[
         _verify_labels(members.labels, stored, classes)
     elif classes:
         raise SampleError(Cause.NO_LABELS, "its set has classes")
+    verify_key(sample)
+
+
+def verify_key(sample: StoredSample) -> None:
+    """Last, since all else of the sample can be right. Raises SampleError for what no index holds."""
+    for name in (sample.key, *(extension for extension, _ in sample.members)):
+        if reason := unfit(name) or ("has a space" if " " in name else ""):
+            raise SampleError(Cause.KEY, f"an index cannot hold a name that {reason}")
 
 
 def _read_members(file: BufferedReader, sample: StoredSample) -> _Members:

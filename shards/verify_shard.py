@@ -1,7 +1,7 @@
 """One shard, byte by byte: what is wrong with the file and with each of its samples."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from shards.contents import Contents, contents, open_shard, size_of
+from shards.contents import Contents, StoredSample, contents, open_shard, size_of
 from shards.parallel import count_image
 from shards.verify_sample import Cause, SampleError, verify_sample
+from zeroseg.data.samples import LABELS
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import ShardRecord
-from zeroseg.store.tar_index import index_path, parse_index
+from zeroseg.store.tar_index import image_extension, index_path, parse_index
 
 
 class Finding(NamedTuple):
@@ -50,6 +51,8 @@ class ShardReport(NamedTuple):
     findings: list[Finding]
     key_hashes: Int64[ndarray, " sample"]
     bytes: int
+    passed_over: Mapping[str, int] = {}
+    """Members that are of no sample, counted by what they are."""
 
 
 def verify_shard(shard: NamedShard) -> ShardReport:
@@ -60,7 +63,7 @@ def verify_shard(shard: NamedShard) -> ShardReport:
             findings = [*_of_shard(shard, file, found), *_of_samples(shard, file, found)]
             # Processes forked from one share the seed of `hash`.
             hashes = np.fromiter((hash(s.key) for s in found.samples), np.int64)
-            return ShardReport(shard.url, findings, hashes, size_of(file))
+            return ShardReport(shard.url, findings, hashes, size_of(file), found.passed_over)
     except OSError as error:
         finding = Finding(Cause.UNREADABLE, shard.url, str(error))
         return ShardReport(shard.url, [finding], np.empty(0, np.int64), 0)
@@ -94,7 +97,7 @@ def _of_index(url: str, path: Path, found: Contents) -> Iterator[Finding]:
     if not path.is_file():
         return
     try:
-        index = parse_index(path.read_text(encoding="utf-8"), path.name)
+        index = parse_index(path.read_bytes().decode(errors="surrogateescape"), path.name)
     except (OSError, InputError, ValueError, IndexError) as error:
         yield Finding(Cause.INDEX, url, f"{type(error).__name__}: {error}")
         return
@@ -112,9 +115,18 @@ def _of_index(url: str, path: Path, found: Contents) -> Iterator[Finding]:
 
 
 def _of_samples(shard: NamedShard, file: BufferedReader, found: Contents) -> Iterator[Finding]:
+    labelled = bool(shard.classes) or any(_has_labels(sample) for sample in found.samples)
     for number, sample in enumerate(found.samples):
         try:
+            if labelled and image_extension(dict(sample.members)) == LABELS:
+                raise SampleError(Cause.NO_IMAGE, "its label map stands alone")
             verify_sample(file, sample, shard.classes)
         except SampleError as wrong:
             yield Finding(wrong.cause, shard.url, str(wrong), sample.key, number)
         count_image()
+
+
+def _has_labels(sample: StoredSample) -> bool:
+    """Whether it has a label map: a PNG beside another image."""
+    extensions = dict(sample.members)
+    return LABELS in extensions and image_extension(extensions) != LABELS

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pipelines.report.curves import Row
 from zeroseg.evaluation.results import Result, read_result
 from zeroseg.evaluation.tally import Tally, from_bytes
+from zeroseg.store.keys import file_name
 
 RANKED = re.compile(r"(best|median|worst)-(\d+)-(.*)-(\d+)")
 """Kind, rank, key and mean IoU in percent: names of the pictures that `zeroseg evaluate` chose."""
@@ -96,7 +97,7 @@ def drawn_by(examples: Sequence[Example], results: Sequence[RunResult]) -> RunRe
     fitting = [
         entry
         for entry in results
-        if told <= {(i.key.replace("/", "_"), f"{100 * i.miou:.0f}") for i in entry.result.images}
+        if told <= {(file_name(i.key), f"{100 * i.miou:.0f}") for i in entry.result.images}
     ]
     return fitting[0] if told and len(fitting) == 1 else None
 

@@ -29,6 +29,7 @@ from zeroseg.evaluation.scores import ImageScore
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task
 from zeroseg.models.segmenter import Segmenter
+from zeroseg.store.keys import file_name
 from zeroseg.store.storage import write_atomically
 
 SHOWN = ("best", "median", "worst")
@@ -111,7 +112,7 @@ def write_examples(
         one = range(number, number + 1)
         batches = images.batches(segmenter.multiple, batch_size=1, samples=one)
         for key, picture in examples(segmenter, batches, task):
-            file = f"{name}-{key}-{100 * row.miou:.0f}.png".replace("/", "_")
+            file = f"{name}-{file_name(key)}-{100 * row.miou:.0f}.png"
             Image.fromarray(picture).save(place / file)
 
 

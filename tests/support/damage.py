@@ -14,6 +14,7 @@ from PIL import Image
 
 from shards.build import Limits, build
 from shards.check import check
+from shards.contents import contents
 from shards.sample import Sample, Source, encoded
 from shards.verify_sample import Cause
 from zeroseg.store.manifest import Manifest, ShardRecord, manifest_text
@@ -70,7 +71,8 @@ def packed(
         path, data = folder / f"shard-{number:06d}.tar", tar(members)
         path.write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
-        samples = len(scan(path))
+        with path.open("rb") as file:
+            samples = len(contents(file).samples)
         records.append(ShardRecord(name=path.name, samples=samples, bytes=len(data), sha256=digest))
     manifest = Manifest(shards=tuple(records), classes=classes)
     (folder / "manifest.json").write_text(manifest_text(manifest))

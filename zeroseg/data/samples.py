@@ -38,9 +38,11 @@ def image_bytes(sample: RawSample) -> bytes:
 
 
 def labels_bytes(sample: RawSample) -> bytes:
-    """The file of a sample's label map. Raises ValueError when it has none."""
+    """The file of a sample's label map. Raises ValueError when it has none, or no image beside it."""
     if LABELS not in sample.members:
         raise ValueError(f"no label map ({LABELS}) among its members {sorted(sample.members)}")
+    if image_extension(sample.members) == LABELS:
+        raise ValueError(f"no image beside its label map: its members are {sorted(sample.members)}")
     return sample.members[LABELS]
 
 

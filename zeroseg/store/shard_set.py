@@ -1,22 +1,22 @@
 """Which shards a spec names, how many samples each holds, and whether they are those of their manifest."""
 
-import glob
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cache as cache_calls
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
-from webdataset.shardlists import expand_urls
 
 from zeroseg.errors import InputError
+from zeroseg.store.counting import count_samples, say_passed_over
 from zeroseg.store.manifest import Manifest, ShardRecord, read_manifest
 from zeroseg.store.selection import Kept, kept_samples
 from zeroseg.store.shard_cache import ShardCache, is_local
-from zeroseg.store.storage import Version, join, version
-from zeroseg.store.tar_index import TarIndex, image_extension, index_path, read_index
+from zeroseg.store.shard_names import expanded, fits, matching
+from zeroseg.store.storage import Version, join
+from zeroseg.store.tar_index import index_path
 
 Manifests = Callable[[str], Manifest | None]
 """Reads a folder's manifest, each once."""
@@ -41,6 +41,8 @@ class ShardSet:
     """Class names by label index; empty without a manifest, or when two manifests differ."""
     origins: tuple[Mapping[str, str], ...] = ()
     """What each manifest beside the shards says they were built from; an empty one where there is none."""
+    spaced: str = ""
+    """A key with a space, which can be read but not be written into an index; empty if there is none."""
     selection: str = ""
     """Digest of the selection; empty without one."""
     kept: tuple[Kept | None, ...] = field(default=(), compare=False)
@@ -76,6 +78,14 @@ class ShardSet:
         """SHA-256 of each shard; empty without a manifest."""
         return tuple(version.sha256 for version in self.versions)
 
+    def need_indexable(self) -> None:
+        """Raises InputError when other shards could not have the keys of these."""
+        if self.spaced:
+            raise InputError(
+                f"key {self.spaced!r} of {self.urls[0]} or a shard beside it has a space, which an index "
+                "cannot hold: copy the set by `zeroseg shards check --repair`, which escapes it"
+            )
+
 
 def open_set(
     spec: str, cache: ShardCache, weights: Sequence[float] = (), selection: str = ""
@@ -102,24 +112,26 @@ def open_set(
         raise InputError(f"data.shards names {twice[0]} twice: use data.weights to see it oftener")
     beside = [_beside(url, manifests) for url in urls]
     bar = tqdm(zip(urls, beside, strict=True), "shards", len(urls), unit="shard", delay=2)
-    counted = [_count(url, _record(url, manifest), cache) for url, manifest in bar]
+    counted = [count_samples(url, _record(url, manifest), cache) for url, manifest in bar]
     lists = {manifest.classes if manifest else () for manifest in beside}
     origins = {id(manifest): manifest.built_from if manifest else {} for manifest in beside}
+    say_passed_over(spec, sum((Counter(one.passed_over) for one in counted), Counter[str]()))
     whole = ShardSet(
         urls=tuple(urls),
-        counts=tuple(count for count, _, _ in counted),
+        counts=tuple(one.samples for one in counted),
         weights=tuple(
             weight
             for weight, part in zip(weights or [1.0] * len(parts), found, strict=True)
             for _ in part
         ),
-        versions=tuple(version for _, version, _ in counted),
+        versions=tuple(one.version for one in counted),
         parts=tuple(number for number, part in enumerate(found) for _ in part),
         copied=tuple(
-            0 if is_local(url) else size for url, (*_, size) in zip(urls, counted, strict=True)
+            0 if is_local(url) else one.bytes for url, one in zip(urls, counted, strict=True)
         ),
         classes=lists.pop() if len(lists) == 1 else (),
         origins=tuple(origins.values()),
+        spaced=next((one.spaced for one in counted if one.spaced), ""),
     )
     return _selected(whole, selection) if selection else whole
 
@@ -132,7 +144,9 @@ def _selected(whole: ShardSet, selection: str) -> ShardSet:
         whole.counts[shard] if (of := kept[shard]) is None else len(of.numbers) for shard in stay
     ]
     by_shard = ("urls", "weights", "versions", "parts", "copied")
-    fields = {name: tuple(getattr(whole, name)[s] for s in stay) for name in by_shard}
+    fields: dict[str, Any] = {
+        name: tuple(getattr(whole, name)[s] for s in stay) for name in by_shard
+    }
     return replace(
         whole,
         **fields,
@@ -145,13 +159,13 @@ def _selected(whole: ShardSet, selection: str) -> ShardSet:
 def _shards(part: str, manifests: Manifests) -> list[str]:
     """Paths or URLs of the shards that one part of a spec names."""
     if part.startswith("pipe:"):
-        return expand_urls(part)
-    if part.endswith(".tar"):
-        found = [url for braced in expand_urls(part) for url in _matches(braced, manifests)]
+        return expanded(part)
+    if part.endswith(".tar") and not (is_local(part) and Path(part).is_dir()):
+        found = [url for braced in expanded(part) for url in _matches(braced, manifests)]
     elif manifest := manifests(part):
         found = [join(part, name) for name in manifest.by_name]
     else:
-        found = sorted(glob.glob(f"{glob.escape(part)}/*.tar")) if is_local(part) else []
+        found = matching(f"{part}/*.tar", part) if is_local(part) else []
     if not found:
         raise InputError(
             f"no shards match {part!r}: check the path, or build them with `zeroseg shards build`"
@@ -161,13 +175,11 @@ def _shards(part: str, manifests: Manifests) -> list[str]:
 
 def _matches(url: str, manifests: Manifests) -> list[str]:
     """Shards that a path with `*` matches; any other path or URL by itself."""
-    if not (is_local(url) and "*" in url):
+    if not (is_local(url) and "*" in url) or Path(url).is_file():
         return [url]
     folder, pattern = _split(url)
-    found, manifest = sorted(glob.glob(url)), manifests(folder)
-    wanted = (
-        {name for name in manifest.by_name if fnmatchcase(name, pattern)} if manifest else set()
-    )
+    found, manifest = matching(url), manifests(folder)
+    wanted = {name for name in manifest.by_name if fits(name, pattern)} if manifest else set()
     if gone := sorted(wanted - {Path(f).name for f in found}):
         raise InputError(
             f"shard {join(folder, gone[0])} is in its manifest but not there: "
@@ -198,39 +210,3 @@ def _record(url: str, manifest: Manifest | None) -> ShardRecord | None:
             "remove it, or run `zeroseg shards index` on the folder"
         )
     return record
-
-
-def _count(url: str, record: ShardRecord | None, cache: ShardCache) -> tuple[int, Version, int]:
-    """Samples of a shard, its version and bytes: its manifest's, else by reading it through.
-
-    Raises InputError when a local file is missing or not as long as its manifest says, or when a
-    shard without manifest cannot be read or has no image.
-    """
-    if is_local(url) and not Path(url).is_file():
-        raise InputError(
-            f"shard {url} does not exist: check the path, or build it with `zeroseg shards build`"
-        )
-    if record is not None:
-        if is_local(url) and (size := Path(url).stat().st_size) != record.bytes:
-            raise InputError(
-                f"shard {url} has {size} bytes but its manifest says {record.bytes}: "
-                "copy it again, build the set again, or copy what is whole by `zeroseg shards check --repair`"
-            )
-        return record.samples, Version(record.bytes, record.sha256), record.bytes
-    try:
-        index, told, size = cache.retry(lambda: _read_through(url, cache))
-    except OSError as error:
-        raise InputError(f"shard {url} cannot be read ({error}): check the address") from error
-    if not any(image_extension(members) for members in index.members):
-        raise InputError(
-            f"shard {url} holds no image: its samples need a member `<key>.jpg` "
-            "(see shards/README.md)"
-        )
-    return len(index), told, size
-
-
-def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex, Version, int]:
-    """Index of a shard without manifest, the version that its storage tells, and its bytes."""
-    told = Version() if is_local(url) or url.startswith("pipe:") else version(url)
-    index, size = cache.read(url, lambda copy: (read_index(copy), copy.stat().st_size), told)
-    return index, told, size

@@ -5,18 +5,24 @@ version 1.2: a line with the version and the number of samples, then for every s
 `extension offset size name`, one such group for each member. Without one the tar is scanned.
 """
 
+import posixpath
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from zeroseg.errors import InputError
+from zeroseg.store.keys import unfit
 
 VERSION = "v1.2"
+NAMES = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""How names in a tar are read, whatever the locale says."""
 _IMAGES = ("jpg", "jpeg", "webp", "png")
 """Members that hold the image, the first that is there; a PNG beside a JPEG is a label map."""
+_MADE_AGAIN = "delete it, it is made again by `zeroseg shards index`"
 
 
 class Span(NamedTuple):
@@ -26,6 +32,14 @@ class Span(NamedTuple):
     size: int
 
 
+class Member(NamedTuple):
+    """A file of a sample."""
+
+    key: str
+    extension: str
+    span: Span
+
+
 @dataclass(frozen=True)
 class TarIndex:
     """The samples of one shard, in order."""
@@ -33,6 +47,8 @@ class TarIndex:
     keys: tuple[str, ...]
     members: tuple[Mapping[str, Span], ...]
     """Spans by extension, for each sample."""
+    passed_over: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """Members of the tar that are of no sample, counted by what they are."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -71,23 +87,26 @@ def scan(shard: Path) -> TarIndex:
     """Index of a shard, made by reading the tar's headers.
 
     Members of one sample stand side by side and share the name up to its first dot, as in
-    webdataset. Raises InputError when the file is no tar, or is cut short.
+    webdataset. Raises InputError when the file is no tar, is cut short, or when a key comes twice or
+    is none that an index can hold.
     """
+    try:
+        with tarfile.open(shard, "r:", **NAMES) as tar:
+            found, passed_over = sample_members(headers(tar))
+            end = tar.offset
+    except Exception as error:  # a damaged extended header can raise nearly anything
+        raise InputError(f"shard {shard} cannot be read ({error}): build it again") from error
     keys: list[str] = []
     members: list[dict[str, Span]] = []
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for info in tar:
-                key, extension = split_name(info.name)
-                if not info.isfile() or not extension or key.split("/")[-1].startswith("__"):
-                    continue
-                if not keys or keys[-1] != key:
-                    keys.append(key)
-                    members.append({})
-                members[-1][extension] = Span(info.offset_data, info.size)
-            end = tar.offset
-    except (OSError, tarfile.TarError) as error:
-        raise InputError(f"shard {shard} cannot be read ({error}): build it again") from error
+    for key, extension, span in found:
+        if not keys or keys[-1] != key:
+            keys.append(key)
+            members.append({})
+        if extension in members[-1]:
+            raise InputError(
+                f"shard {shard} has the member {key}.{extension} twice: remove one of them"
+            )
+        members[-1][extension] = span
     with shard.open("rb") as file:
         file.seek(end)
         # Cut between two members, a tar ends like a shorter one but for this mark.
@@ -95,7 +114,63 @@ def scan(shard: Path) -> TarIndex:
             raise InputError(
                 f"shard {shard} is cut short after {len(keys)} samples: build it again"
             )
-    return TarIndex(tuple(keys), tuple(members))
+    _refuse_keys(f"shard {shard}", keys, members)
+    return TarIndex(tuple(keys), tuple(members), passed_over)
+
+
+def headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Every member, in order. Raises TarError where a header leads back, beside what tarfile raises."""
+    while (info := tar.next()) is not None:
+        if tar.offset <= info.offset:
+            raise tarfile.ReadError(f"member {info.name!r} has a negative size")
+        yield info
+
+
+def sample_members(
+    infos: Iterable[tarfile.TarInfo],
+) -> tuple[list[Member], Mapping[str, int]]:
+    """The files of samples, in order, and how many other files are passed over, by what they are.
+
+    A link is the file that it leads to in the same tar. Folders, names without extension, and names
+    that begin with `__`, which webdataset keeps for itself, are not counted.
+    """
+    infos = list(infos)
+    files = {i.name: Span(i.offset_data, i.size) for i in infos if i.isfile() and not i.issparse()}
+    links = {i.name: link_target(i) for i in infos if i.islnk() or i.issym()}
+    found, passed_over = [], Counter[str]()
+    for info in infos:
+        key, extension = split_name(info.name)
+        name = info.name.rpartition("/")[2]
+        linked = info.islnk() or info.issym()
+        if not (info.isfile() or linked) or not extension or name.startswith("__"):
+            continue
+        span = _followed(info.name, files, links) if linked else files.get(info.name)
+        if name.startswith("."):
+            passed_over["whose names begin with a dot"] += 1
+        elif info.issparse():
+            passed_over["that are stored sparse"] += 1
+        elif span is None:
+            passed_over["that link to no file of the tar"] += 1
+        else:
+            found.append(
+                Member(key, extension, span if linked else Span(info.offset_data, info.size))
+            )
+    return found, passed_over
+
+
+def link_target(info: tarfile.TarInfo) -> str:
+    """The name that a link leads to."""
+    if info.islnk():
+        return info.linkname
+    return posixpath.normpath(posixpath.join(posixpath.dirname(info.name), info.linkname))
+
+
+def _followed(name: str, files: Mapping[str, Span], links: Mapping[str, str]) -> Span | None:
+    seen = set()
+    while name in links and name not in seen:
+        seen.add(name)
+        name = links[name]
+    return files.get(name)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -113,24 +188,30 @@ def read_index(shard: Path) -> TarIndex:
     path = index_path(shard)
     if not path.is_file():
         return scan(shard)
-    return parse_index(path.read_text(), str(path))
+    return parse_index(path.read_bytes().decode(errors="surrogateescape"), str(path))
 
 
 def parse_index(text: str, path: str) -> TarIndex:
     """Index from the text of an index file. Raises InputError naming `path`."""
-    head, *lines = text.splitlines() or [""]
+    head, *lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     if head.split() != [VERSION, str(len(lines))]:
         raise InputError(
-            f"index {path} does not begin with '{VERSION} {len(lines)}': delete it, it is made "
-            "again by `zeroseg shards index`"
+            f"index {path} does not begin with '{VERSION} {len(lines)}': {_MADE_AGAIN}"
         )
-    samples = [parse_line(line) for line in lines]
-    return TarIndex(tuple(key for key, _ in samples), tuple(members for _, members in samples))
+    try:
+        samples = [parse_line(line) for line in lines]
+    except (ValueError, IndexError) as error:
+        raise InputError(f"index {path} has a damaged line ({error}): {_MADE_AGAIN}") from error
+    keys, members = [key for key, _ in samples], [members for _, members in samples]
+    if any(not key.rpartition("/")[2] for key in keys):
+        raise InputError(f"index {path} has a file whose name begins with a dot: {_MADE_AGAIN}")
+    _refuse_keys(f"index {path}", keys, members)
+    return TarIndex(tuple(keys), tuple(members))
 
 
 def parse_line(line: str) -> tuple[str, dict[str, Span]]:
     """Key of a sample and the spans of its members, from its line of an index file."""
-    fields = line.split()
+    fields = line.rstrip("\r").split(" ")
     spans = zip(fields[::4], fields[1::4], fields[2::4], strict=True)
     members = {extension: Span(int(offset), int(size)) for extension, offset, size in spans}
     return split_name(fields[3])[0], members
@@ -138,10 +219,31 @@ def parse_line(line: str) -> tuple[str, dict[str, Span]]:
 
 def index_text(index: TarIndex) -> str:
     """Text of the index file. Raises InputError for a key with a space, which it cannot hold."""
-    if spaced := [key for key in index.keys if " " in key]:
-        raise InputError(f"key {spaced[0]!r} has a space: an index cannot hold it, build it again")
+    for key, members in zip(index.keys, index.members, strict=True):
+        if " " in key or any(" " in extension for extension in members):
+            raise InputError(
+                f"key {key!r} has a member with a space in its name: an index cannot hold it, "
+                "copy the set by `zeroseg shards check --repair`"
+            )
     lines = (
         " ".join(f"{e} {span.offset} {span.size} {key}.{e}" for e, span in members.items())
         for key, members in zip(index.keys, index.members, strict=True)
     )
     return "\n".join((f"{VERSION} {len(index)}", *lines)) + "\n"
+
+
+def _refuse_keys(where: str, keys: Sequence[str], members: Sequence[Mapping[str, Span]]) -> None:
+    """Raises InputError naming a key that comes twice, or that an index cannot hold."""
+    first: set[str] = set()
+    for key, found in zip(keys, members, strict=True):
+        if key in first:
+            raise InputError(
+                f"{where} has the key {key!r} twice, its members apart: put those of a sample side by "
+                "side (`tar --sort=name` does), or rename one of two samples"
+            )
+        first.add(key)
+        if reason := next(filter(None, map(unfit, (key, *found))), ""):
+            raise InputError(
+                f"{where} has the key {key[:80]!r}, of which a name {reason}: rename it, or copy the set "
+                "by `zeroseg shards check --repair`, which escapes it"
+            )
