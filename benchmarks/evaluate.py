@@ -24,6 +24,7 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.datasets.queries import Queries
 from zeroseg.evaluation.inference import (
     Axis,
@@ -91,7 +92,7 @@ def usual(
 
 def histograms(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """mmsegmentation's intersections, predictions and labels of each class."""
-    keep = labels != 255
+    keep = labels != IGNORE
     predicted, labels = predicted[keep], labels[keep]
     parts = (predicted[predicted == labels], predicted, labels)
     counts = [torch.histc(part.float(), bins=classes, min=0, max=classes - 1) for part in parts]
@@ -195,11 +196,11 @@ def metrics(config: BenchmarkConfig) -> None:
         coarse = torch.randint(classes, cells, generator=generator)
         whole = F.interpolate(coarse[None].float(), scale_factor=25)[0].to(config.device)
         wide = whole[:, : config.size[0], : config.size[1]].long()
-        wide[1, ::10] = 255
+        wide[1, ::10] = IGNORE
         predicted, labels = wide
-        narrow = wide.byte()
+        narrow = wide.int()
         ways: dict[str, Callable[[], object]] = {
-            "matrix of bytes": lambda m=narrow, c=classes: confusion_matrix(*m, c),
+            "matrix of int32": lambda m=narrow, c=classes: confusion_matrix(*m, c),
             "matrix of int64": lambda m=wide, c=classes: confusion_matrix(*m, c),
             "at 10 thresholds": lambda m=wide, c=classes: threshold_counts(*m, levels, c),
         }

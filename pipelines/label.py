@@ -27,8 +27,9 @@ from pipelines.scoring.models import EvaluatedModel, evaluated_models
 from shards.build import Job, Limits, do
 from shards.duplicates import refuse_duplicates
 from shards.parallel import in_parallel
-from shards.sample import BadSample, Sample, encoded
+from shards.sample import BadSample, Sample
 from zeroseg.data.images import stored_orientation
+from zeroseg.data.label_files import encode_labels
 from zeroseg.data.picture_files import turned_back
 from zeroseg.data.samples import image_bytes
 from zeroseg.datasets.own_benchmarks import benchmark_named
@@ -76,11 +77,11 @@ class Labeller:
             known = self.images.benchmark.seen_only(known).to(self.device)
             pixels = dataclasses.replace(batch, labels=None).to(self.device).pixels
             labels = predicted_labels(segmenter, pixels, known, self.task, self.config)
-            for key, pseudo in zip(batch.keys, labels.byte().cpu().numpy(), strict=True):
+            for key, pseudo in zip(batch.keys, labels.cpu().numpy(), strict=True):
                 raw = self.images.reader.read(*places[key])
                 image = image_bytes(raw)
                 stored = turned_back(pseudo, stored_orientation(image))
-                yield Sample(key, image, encoded(stored, "png"), _source(raw))
+                yield Sample(key, image, encode_labels(stored), _source(raw))
 
     def _places(self, numbers: range) -> dict[str, tuple[int, int]]:
         """Shard and number there of each key."""

@@ -73,9 +73,7 @@ def _write(
 ) -> Path:
     config.output.mkdir(parents=True, exist_ok=True)
     stem = config.output / file_name(config.photo.stem)
-    indexed = Image.fromarray(labels.numpy().astype(np.uint8), mode="P")
-    indexed.putpalette(palette(256).tobytes())
-    indexed.save(f"{stem}.labels.png")
+    _indexed(labels.numpy(), len(words.classes)).save(f"{stem}.labels.png")
     share = torch.bincount(labels.flatten(), minlength=len(words.classes)) / labels.numel()
     present = {i: c for i, c in enumerate(words.classes) if share[i] > 0}
     picture = Path(f"{stem}.overlay.png")
@@ -86,6 +84,15 @@ def _write(
     Path(f"{stem}.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
     print(f"{picture}: " + ", ".join(f"{c} {100 * share[i]:.0f} %" for i, c in present.items()))
     return picture
+
+
+def _indexed(labels: np.ndarray, classes: int) -> Image.Image:
+    """A label map in its classes' colours; beyond 255 of them in 16 bits, which have none."""
+    if classes > 255:
+        return Image.fromarray(labels.astype(np.uint16))
+    indexed = Image.fromarray(labels.astype(np.uint8), mode="P")
+    indexed.putpalette(palette(255).tobytes() + b"\xff" * 3)
+    return indexed
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,14 +1,15 @@
 """ADE20K's 150 classes, of the scene parsing challenge of 2016.
 
-Label maps hold 1 to 150, which become 0 to 149, and 0 for everything else, which becomes 255.
+Label maps hold 1 to 150, which become 0 to 149, and 0 for everything else, which is ignored.
 """
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from shards.labelled import locate, paired, png_ids, read_pair
+from shards.labelled import locate, paired, read_pair
 from shards.sample import Source
+from zeroseg.data.label_files import label_ids
 from zeroseg.datasets.benchmarks import ADE150, IGNORE
 
 ARCHIVE = "ADEChallengeData2016.zip"
@@ -30,7 +31,7 @@ class ADE20K:
         folder = locate((self.root, self.root / "ADEChallengeData2016"), "ADE20K", parts)
         return Source(
             units=paired(folder, f"images/{self.split}", folder / f"annotations/{self.split}"),
-            read=partial(read_pair, IDS, png_ids),
+            read=partial(read_pair, IDS, label_ids),
             classes=ADE150.classes,
             built_from={"kind": "ade20k", "source": str(self.root), "split": self.split},
         )

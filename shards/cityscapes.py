@@ -1,15 +1,16 @@
 """Cityscapes with fine annotations, by the 19 classes that its benchmark scores.
 
 Label maps (`*_gtFine_labelIds.png`) hold ids from 0 to 33; which of them are scored, and their
-order, is the column `trainId` of cityscapesScripts' table of labels. The rest becomes 255.
+order, is the column `trainId` of cityscapesScripts' table of labels. The rest is ignored.
 """
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from shards.labelled import locate, paired, png_ids, read_pair
+from shards.labelled import locate, paired, read_pair
 from shards.sample import Source
+from zeroseg.data.label_files import label_ids
 from zeroseg.datasets.benchmarks import CITYSCAPES19, IGNORE
 
 SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -40,7 +41,7 @@ class Cityscapes:
                 image_end="_leftImg8bit",
                 labels_end="_gtFine_labelIds",
             ),
-            read=partial(read_pair, IDS, png_ids),
+            read=partial(read_pair, IDS, label_ids),
             classes=CITYSCAPES19.classes,
             built_from={"kind": "cityscapes", "source": str(self.root), "split": self.split},
         )

@@ -16,8 +16,9 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from shards.folder import SUFFIXES
-from shards.labelled import naming, need, need_package, paired, png_ids, read_pair
-from shards.sample import BadSample, Sample, Source, encoded, image_size, key_of
+from shards.labelled import naming, need, need_package, paired, read_pair
+from shards.sample import BadSample, Sample, Source, image_size, key_of
+from zeroseg.data.label_files import encode_labels, label_ids
 from zeroseg.datasets.benchmarks import COCO_OBJECT, COCO_STUFF171, IGNORE
 from zeroseg.errors import InputError
 
@@ -33,7 +34,7 @@ USED = [i for i in range(1, 183) if i not in ABSENT]
 """Categories in the order of COCO-Stuff's labels."""
 NAMES = ABSENT | dict(zip(USED, COCO_STUFF171.classes, strict=True))
 """Of each category, 1 to 182."""
-MASK_IDS = dict.fromkeys(range(IGNORE), 0) | THINGS | {IGNORE: IGNORE}
+MASK_IDS = dict.fromkeys(range(255), 0) | THINGS | {255: IGNORE}
 """COCO-Object's labels of category ids."""
 CLASSES = {
     182: tuple(NAMES[i] for i in range(1, 183)),
@@ -42,9 +43,9 @@ CLASSES = {
 }
 """By number of classes: names in order of label."""
 PIXEL_IDS: dict[int, dict[int, int]] = {
-    182: {i: i for i in (*range(182), IGNORE)},
-    171: dict.fromkeys((*range(182), IGNORE), IGNORE) | {i - 1: n for n, i in enumerate(USED)},
-    81: dict.fromkeys((*range(182), IGNORE), 0) | {i - 1: n for i, n in THINGS.items()},
+    182: {i: i for i in range(182)} | {255: IGNORE},
+    171: dict.fromkeys((*range(182), 255), IGNORE) | {i - 1: n for n, i in enumerate(USED)},
+    81: dict.fromkeys((*range(182), 255), 0) | {i - 1: n for i, n in THINGS.items()},
 }
 """By number of classes: labels of the pixel values of the stuff-and-things maps."""
 
@@ -102,7 +103,7 @@ class COCOStuff:
     split: str = "val2017"
     """train2017 or val2017."""
     ids: Literal[171, 182, 81] = 171
-    """171: the used categories count from 0, the absent are 255; 182: pixels stay as they are; 81:
+    """171: the used categories count from 0, the absent are ignored; 182: pixels stay as they are; 81:
     COCO-Object as GroupViT's conversion has it, 80 things from 1 and all else background 0."""
 
     def source(self) -> Source:
@@ -121,7 +122,7 @@ class COCOStuff:
         need(maps, "COCO-Stuff", "stuffthingmaps_trainval2017.zip")
         return Source(
             units=paired(self.root, self.split, maps),
-            read=partial(read_pair, PIXEL_IDS[self.ids], png_ids),
+            read=partial(read_pair, PIXEL_IDS[self.ids], label_ids),
             classes=CLASSES[self.ids],
             built_from={
                 "kind": "coco-stuff",
@@ -152,7 +153,7 @@ class COCOMasks:
         others = sorted(SUFFIXES - {".jpg"})
         return Source(
             units=paired(self.images, "", self.masks, suffixes=(".jpg", *others)),
-            read=partial(read_pair, MASK_IDS, png_ids),
+            read=partial(read_pair, MASK_IDS, label_ids),
             classes=COCO_OBJECT.classes,
             built_from={"kind": "coco-masks", "source": str(self.images), "masks": str(self.masks)},
         )
@@ -172,7 +173,7 @@ def read_outlined(images: Path, unit: Outlined) -> Iterator[Sample | BadSample]:
     except BadSample as error:
         yield error
     else:
-        yield Sample(key_of(unit.file), data, encoded(labels, "png"), unit.file)
+        yield Sample(key_of(unit.file), data, encode_labels(labels), unit.file)
 
 
 def drawn(unit: Outlined) -> UInt8[ndarray, "height width"]:

@@ -17,9 +17,10 @@ from jaxtyping import UInt
 from numpy import ndarray
 from scipy.io import loadmat
 
-from shards.labelled import Pair, locate, names_in, need, png_ids, read_pair
+from shards.labelled import Pair, locate, names_in, need, read_pair
 from shards.sample import Source, key_of
 from shards.voc import voc_folder
+from zeroseg.data.label_files import label_ids
 from zeroseg.datasets.benchmarks import CONTEXT59, CONTEXT60, IGNORE
 from zeroseg.errors import InputError
 
@@ -37,7 +38,7 @@ class PascalContext:
     split: str = "val"
     """train (4,998 images), val (5,105) or trainval."""
     classes: Literal[59, 60] = 60
-    """60: 0 is background, all that is none of the 59; 59: that is 255, and they count from 0."""
+    """60: 0 is background, all that is none of the 59; 59: that is ignored, and they count from 0."""
 
     def source(self) -> Source:
         """The release's annotations go before converted ones.
@@ -59,8 +60,8 @@ class PascalContext:
         names = names_in(need(lists[not lists[0].exists()], "PASCAL Context", ARCHIVE))
         released = any((place / "trainval").exists() for place in (self.root, folder))
         if (folder / CONVERTED).exists() and not released:
-            labels, suffix, decode = folder / CONVERTED, "png", png_ids
-            numbered = {i: i for i in (*range(60), IGNORE)}
+            labels, suffix, decode = folder / CONVERTED, "png", label_ids
+            numbered = {i: i for i in range(60)} | {255: IGNORE}
         else:
             parts = dict.fromkeys(("trainval", "labels.txt"), LABELS_ARCHIVE)
             place = locate((self.root, folder), "PASCAL Context", parts)

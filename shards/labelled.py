@@ -5,19 +5,18 @@ id that is not in the table means that the file is no label map of this release.
 """
 
 import importlib.util
-import io
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import UInt, UInt8
+from jaxtyping import UInt, UInt16
 from numpy import ndarray
-from PIL import Image
 
 from shards.folder import distinct_keys
-from shards.sample import BadSample, Sample, encoded, error_text, image_size, key_of
+from shards.sample import BadSample, Sample, error_text, image_size, key_of
+from zeroseg.data.label_files import label_file
 from zeroseg.errors import InputError
 from zeroseg.store.storage import list_files
 
@@ -36,9 +35,9 @@ class Pair:
 def read_pair(
     table: Mapping[int, int], decode: Callable[[bytes], UInt[ndarray, "height width"]], pair: Pair
 ) -> Iterator[Sample | BadSample]:
-    """The one sample of a pair, its ids looked up in the table.
+    """The one sample of a pair, its ids looked up in the table; see `label_ids` for those of a PNG.
 
-    A label map keeps its file's own bytes where `decode` is `png_ids` and no id changes.
+    A label map keeps its file's own bytes where those say the same labels.
     """
     image = pair.root / pair.image
     try:
@@ -55,8 +54,7 @@ def read_pair(
     except BadSample as error:
         yield error
         return
-    keep = decode is png_ids and np.array_equal(labels, ids)
-    yield Sample(pair.key, data, stored if keep else encoded(labels, "png"), pair.image)
+    yield Sample(pair.key, data, label_file(labels, stored), pair.image)
 
 
 @contextmanager
@@ -72,23 +70,14 @@ def naming(path: Path) -> Generator[None]:
         raise BadSample(f"{path}: not readable ({error_text(error)})") from error
 
 
-def png_ids(data: bytes) -> UInt8[ndarray, "height width"]:
-    """The values of a PNG of one 8-bit channel; of a palette picture, the palette's indices."""
-    with Image.open(io.BytesIO(data)) as picture:
-        if picture.format != "PNG" or picture.mode not in ("L", "P"):
-            found = f"{picture.format}, mode {picture.mode}"
-            raise BadSample(f"a PNG of one 8-bit channel is needed, this is {found}")
-        return np.array(picture)
-
-
 def relabelled(
     ids: UInt[ndarray, "height width"], table: Mapping[int, int]
-) -> UInt8[ndarray, "height width"]:
+) -> UInt16[ndarray, "height width"]:
     """Labels in place of ids. Raises BadSample naming an id that the table lacks."""
     found = np.flatnonzero(np.bincount(ids.ravel())).tolist()
     if strange := [i for i in found if i not in table]:
         raise BadSample(f"holds id {strange[0]}, which this dataset does not have")
-    labels = np.zeros(found[-1] + 1, np.uint8)
+    labels = np.zeros(found[-1] + 1, np.uint16)
     labels[found] = [table[i] for i in found]
     return labels[ids]
 

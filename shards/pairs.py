@@ -4,18 +4,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from jaxtyping import UInt
+from numpy import ndarray
+
 from shards.folder import SUFFIXES
-from shards.labelled import need, paired, png_ids, read_pair
+from shards.labelled import need, paired, read_pair
 from shards.sample import Source
+from zeroseg.data.label_files import label_ids, labels_of
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.datasets.own_benchmarks import benchmark_named
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Photos and 8-bit PNG label maps of the same names, whose ids are the labels of a benchmark.
+    """Photos and PNG label maps of the same names, whose ids are the labels of a benchmark.
 
-    255 is ignored. A photo without its map, or a map without its photo, is left out and named.
+    Ignored is 255; in maps of 16 bits 65535, and 255 too where there is no such class. A photo without
+    its map, or a map without its photo, is left out and named.
     """
 
     images: Path
@@ -30,11 +35,11 @@ class Pairs:
         need(self.images, "a set of pairs", "the photos there")
         need(self.masks, "a set of pairs", "the label maps there")
         benchmark = benchmark_named(self.benchmark)
-        ids = {label: label for label in (*range(len(benchmark.classes)), IGNORE)}
+        labels = {255: IGNORE, IGNORE: IGNORE} | {n: n for n in range(len(benchmark.classes))}
         others = sorted(SUFFIXES - {".jpg"})
         return Source(
             units=paired(self.images, "", self.masks, suffixes=(".jpg", *others)),
-            read=partial(read_pair, ids, png_ids),
+            read=partial(read_pair, labels, _labels),
             classes=benchmark.classes,
             built_from={
                 "kind": "pairs",
@@ -43,3 +48,7 @@ class Pairs:
                 "benchmark": benchmark.name,
             },
         )
+
+
+def _labels(data: bytes) -> UInt[ndarray, "height width"]:
+    return labels_of(label_ids(data))

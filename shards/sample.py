@@ -27,7 +27,7 @@ class Sample:
     """Unique in the set, without a dot; see `key_of`."""
     image: bytes
     labels: bytes | None = None
-    """PNG, one 8-bit channel of class indices, 255 ignored."""
+    """PNG, one channel of class indices, as `zeroseg.data.label_files` reads and writes it."""
     source: str = ""
     """Where the image was: a path below the source, or a URL."""
     members: Mapping[str, bytes] = field(default_factory=dict)

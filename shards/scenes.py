@@ -19,6 +19,7 @@ from numpy.random import Generator
 
 from shards.drawing import draw_object, pixel_grid, stuff_texture
 from shards.sample import Sample, Source, encoded
+from zeroseg.data.label_files import encode_labels
 from zeroseg.datasets.benchmarks import SCENES, SCENES_OBJECTS
 from zeroseg.errors import InputError
 
@@ -97,7 +98,7 @@ SPLITS = {split.name: split for split in (TRAIN, VALIDATION, TEST, LABELLED)}
 def draw(split: Split, index: int) -> Iterator[Sample]:
     """Scene `index` of a split; it depends on the split's seed and the index alone."""
     image, labels = scene(np.random.default_rng([split.seed, index]), split.objects)
-    pixels, truth = encoded(image, "jpeg", quality=95), encoded(labels, "png")
+    pixels, truth = encoded(image, "jpeg", quality=95), encode_labels(labels)
     yield Sample(f"{split.name}-{index:06d}", pixels, truth, f"scene {index} of {split.name}")
 
 

@@ -104,7 +104,7 @@ def _drawn(sample: RawSample, plain: Collection[int]) -> _Tile:
     thumbnail = ImageOps.contain(image, (SIDE, SIDE))
     if labels is None:
         return _Tile([thumbnail], lines)
-    labels = labels.numpy().astype(np.uint8)
+    labels = labels.numpy().astype(np.int32)
     small = np.array(Image.fromarray(labels).resize(thumbnail.size, Image.Resampling.NEAREST))
     untinted = np.array(thumbnail)
     tinted = overlay(untinted, torch.from_numpy(small).long())

@@ -14,7 +14,8 @@ from PIL import Image
 
 from shards.contents import StoredSample, size_of
 from shards.sample import Sample, error_text
-from zeroseg.data.images import decode_image, decode_labels, stored_size
+from zeroseg.data.images import decode_image, stored_size
+from zeroseg.data.label_files import decode_labels
 from zeroseg.data.samples import LABELS
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.store.keys import unfit

@@ -13,14 +13,15 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from scipy.io import loadmat
 
-from shards.labelled import Pair, locate, names_in, png_ids, read_pair
+from shards.labelled import Pair, locate, names_in, read_pair
 from shards.sample import BadSample, Sample, Source, key_of
+from zeroseg.data.label_files import label_ids
 from zeroseg.datasets.benchmarks import IGNORE, VOC21
 from zeroseg.errors import InputError
 
 ARCHIVE = "VOCtrainval_11-May-2012.tar"
 SBD_ARCHIVE = "SBD's benchmark.tgz"
-IDS = {i: i for i in (*range(21), IGNORE)}
+IDS = {i: i for i in range(21)} | {255: IGNORE}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class PascalVOC:
 
 def read(pair: Pair) -> Iterator[Sample | BadSample]:
     """The one sample of a VOC (.png) or SBD (.mat) label map and its image."""
-    decode = segmentation if pair.labels.suffix == ".mat" else png_ids
+    decode = segmentation if pair.labels.suffix == ".mat" else label_ids
     return read_pair(IDS, decode, pair)
 
 

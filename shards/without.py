@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from shards.labelled import png_ids
 from shards.sample import BadSample, Sample, Source
+from zeroseg.data.label_files import decode_labels
 from zeroseg.datasets.benchmarks import IGNORE, Benchmark
 from zeroseg.datasets.own_benchmarks import benchmark_named
 from zeroseg.errors import InputError
@@ -65,7 +65,9 @@ def _read(
 ) -> Iterator[Sample | BadSample]:
     for sample in read(unit):
         if isinstance(sample, Sample) and sample.labels is not None:
-            found = np.flatnonzero(np.bincount(png_ids(sample.labels).ravel())).tolist()
+            found = np.flatnonzero(
+                np.bincount(decode_labels(sample.labels).numpy().ravel())
+            ).tolist()
             if held := [unseen[label] for label in found if label in unseen]:
                 yield BadSample(f"{sample.source or sample.key}: holds {held[0]}, {_cause(split)}")
                 continue

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 from torchvision import transforms
 
-from zeroseg.data.images import centre_crop, decode_image, decode_labels, resized
+from zeroseg.data.images import centre_crop, decode_image, resized
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -86,25 +86,6 @@ def test_a_picture_cut_short_is_an_error():
     data = file_of(Image.fromarray(np.tile(PIXELS, (9, 9, 1))), "jpeg")
     with pytest.raises(ValueError, match="Premature end"):
         decode_image(data[: len(data) // 2])
-
-
-@pytest.mark.parametrize("mode", ["L", "P"])
-def test_a_label_map_keeps_its_indices(mode):
-    indices = np.array([[0, 1, 20], [255, 3, 4]], np.uint8)
-    image = Image.fromarray(indices)
-    if mode == "P":
-        image.putpalette(range(256))
-    assert image.mode == mode
-    labels = decode_labels(file_of(image))
-    assert labels.dtype == torch.long
-    assert labels.tolist() == indices.tolist()
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "I;16"])
-def test_a_label_map_of_another_mode_is_an_error_naming_it(mode):
-    blank = Image.new(mode, (3, 2))
-    with pytest.raises(ValueError, match=mode):
-        decode_labels(file_of(blank))
 
 
 def test_a_picture_of_the_right_size_is_only_scaled_to_one():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zeroseg.data.augmentation import Augmentation
-from zeroseg.datasets.benchmarks import BENCHMARKS
+from zeroseg.datasets.benchmarks import BENCHMARKS, IGNORE
 from zeroseg.datasets.vocabularies import vocabulary
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import protocol_named
@@ -31,8 +31,8 @@ def test_rows_number_the_seen_classes_and_ignore_all_else():
     rows = labels.rows()
     assert labels.names[0] == "background"
     assert rows[list(labels.classes)].tolist() == list(range(19))
-    hidden = [i for i in range(256) if i not in labels.classes]
-    assert (rows[hidden] == 255).all()
+    hidden = [i for i in range(IGNORE + 1) if i not in labels.classes]
+    assert (rows[hidden] == IGNORE).all()
 
 
 def test_a_benchmark_without_unseen_classes_is_refused():

@@ -33,7 +33,7 @@ from zeroseg import (
 )
 from zeroseg.data.augmentation import Augmentation
 from zeroseg.data.transforms import LabelledCrops
-from zeroseg.datasets.benchmarks import SCENES
+from zeroseg.datasets.benchmarks import IGNORE, SCENES
 from zeroseg.methods.method import Training
 from zeroseg.models.prompts import BARE
 from zeroseg.training.checkpoints import read
@@ -57,7 +57,8 @@ class Toy(MethodConfig):
         seen = [name for name in SCENES.classes if name not in SCENES.unseen]
         embeddings = CLIP(self.text, device).class_embeddings(seen, BARE)
         row = {name: i for i, name in enumerate(seen)}
-        rows = torch.tensor([row.get(name, 255) for name in SCENES.classes] + [255] * 256)
+        rows = torch.full((IGNORE + 1,), IGNORE)
+        rows[: len(SCENES.classes)] = torch.tensor([row.get(n, IGNORE) for n in SCENES.classes])
         transform = LabelledCrops(
             augmentation=Augmentation(size=112, scale=(1.0, 1.4), jitter=0.0), benchmark=SCENES
         )
@@ -79,8 +80,8 @@ class Supervised:
             "behw,ce->bchw", F.normalize(model(batch.pixels), dim=1), self.classes
         )
         labels = self.rows[batch.labels][:, 4::8, 4::8]
-        each = F.cross_entropy(20 * cosines, labels, ignore_index=255, reduction="none")
-        known = (labels != 255).flatten(1)
+        each = F.cross_entropy(20 * cosines, labels, ignore_index=IGNORE, reduction="none")
+        known = (labels != IGNORE).flatten(1)
         loss = (each.flatten(1).sum(dim=1) / known.sum(dim=1).clamp(min=1)).mean()
         right = (cosines.argmax(dim=1) == labels).float().mean()
         return Step({"cross_entropy": loss}, {"patches/right": right.detach()})

@@ -26,7 +26,7 @@ from zeroseg import (
     load,
 )
 from zeroseg.data.augmentation import Augmentation
-from zeroseg.datasets.benchmarks import SCENES
+from zeroseg.datasets.benchmarks import IGNORE, SCENES
 from zeroseg.methods import saved
 from zeroseg.methods.deeplab import DeepLab
 from zeroseg.methods.prompt_learning import PromptLearning
@@ -215,7 +215,7 @@ def test_a_prompt_does_not_even_see_the_colours_of_unseen_pixels():
     model = PROMPTS.model()
     training = PROMPTS.training(model, CPU, ShardCache())
     batch = painted_batch(training.transform)
-    hidden = (batch.labels == 255)[:, None]
+    hidden = (batch.labels == IGNORE)[:, None]
     noise = torch.randint(0, 256, batch.images.shape, dtype=torch.uint8)
     painted = dataclasses.replace(batch, images=torch.where(hidden, noise, batch.images))
     losses = [training.objective(model, of, 0).losses["prompt"] for of in (batch, painted)]

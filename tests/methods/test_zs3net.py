@@ -28,6 +28,7 @@ from zeroseg import (
     load,
 )
 from zeroseg.data.augmentation import Augmentation
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.evaluation.closed_vocabulary import ClosedVocabulary
 from zeroseg.methods.supervision import Supervision
 from zeroseg.methods.trained import Trained
@@ -171,13 +172,13 @@ def test_no_unseen_pixel_reaches_a_gradient(kind, seen):
 def test_cross_entropy_is_a_mean_over_labelled_pixels_and_then_over_images():
     logits = torch.randn(2, 3, 4, 4)
     targets = torch.randint(3, (2, 4, 4))
-    targets[1, 1:] = 255
+    targets[1, 1:] = IGNORE
     loss = torch.nn.functional.cross_entropy
     wanted = [
-        loss(x[None], y[None], ignore_index=255) for x, y in zip(logits, targets, strict=True)
+        loss(x[None], y[None], ignore_index=IGNORE) for x, y in zip(logits, targets, strict=True)
     ]
     assert torch.allclose(pixel_cross_entropy(logits, targets), sum(wanted) / 2)
-    assert pixel_cross_entropy(logits[:1], torch.full((1, 4, 4), 255)) == 0
+    assert pixel_cross_entropy(logits[:1], torch.full((1, 4, 4), IGNORE)) == 0
 
 
 def test_what_does_not_fit_is_one_line(seen, generated, tmp_path):

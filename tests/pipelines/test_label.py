@@ -1,24 +1,22 @@
 """`zeroseg label`: what it writes, that it cannot know, and that it goes on where it was stopped."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pipelines import label as labelling
 from pipelines.label import label, main
 from shards.build import Limits, build, do
-from shards.sample import Source, encoded
+from shards.sample import Source
 from shards.scenes import Scenes
 from tests.support.jobs import done
 from zeroseg.data.augmentation import Augmentation
-from zeroseg.data.images import decode_labels
+from zeroseg.data.label_files import decode_labels, encode_labels
 from zeroseg.data.transforms import LabelledCrops
-from zeroseg.datasets.benchmarks import SCENES
+from zeroseg.datasets.benchmarks import IGNORE, SCENES
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.pseudo_labels import PseudoLabels
@@ -47,11 +45,11 @@ def painted(source: Source) -> Source:
 
     def read(number: int):
         for sample in source.read(number):
-            labels = np.array(Image.open(io.BytesIO(sample.labels)))
+            labels = decode_labels(sample.labels).numpy()
             rng = np.random.default_rng(number)
-            other = rng.choice([*HIDDEN, 255], labels.shape).astype(np.uint8)
-            labels = np.where(np.isin(labels, [*HIDDEN, 255]), other, labels)
-            yield replace(sample, labels=encoded(labels, "png"))
+            other = rng.choice([*HIDDEN, IGNORE], labels.shape)
+            labels = np.where(np.isin(labels, [*HIDDEN, IGNORE]), other, labels)
+            yield replace(sample, labels=encode_labels(labels))
 
     return replace(source, read=read, built_from={"kind": "painted"})
 
@@ -93,9 +91,9 @@ def test_seen_truth_and_every_other_byte_stay_and_unseen_classes_are_predicted(
         truth, found = decode_labels(before[key]["png"]), decode_labels(members["png"])
         hidden = torch.isin(truth, torch.tensor(HIDDEN))
         assert torch.equal(found[~hidden], truth[~hidden])
-        assert set(found[hidden].unique().tolist()) <= {*HIDDEN, 255}
-        filled.append((found != 255)[hidden])
-        hits.append((found == truth)[hidden & (found != 255)])
+        assert set(found[hidden].unique().tolist()) <= {*HIDDEN, IGNORE}
+        filled.append((found != IGNORE)[hidden])
+        hits.append((found == truth)[hidden & (found != IGNORE)])
     assert torch.cat(hits).float().mean() > 0.5  # of four classes
     assert torch.cat(filled).all() == unseen_only
     told = manifest.built_from

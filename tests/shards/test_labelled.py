@@ -29,6 +29,7 @@ from tests.support.releases import (
     png,
     sbd_mat,
 )
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.errors import InputError
 
 WIDE = encoded(np.zeros((8, 9, 3), np.uint8), "jpeg")
@@ -198,8 +199,8 @@ TABLES = [
 @pytest.mark.parametrize(("table", "classes", "used"), TABLES)
 def test_a_table_knows_every_id_and_gives_each_class_one(table, classes, used):
     assert table.keys() == set(used)
-    assert set(table.values()) <= {*range(classes), 255}
-    kept = [label for label in table.values() if label not in (0, 255)]
+    assert set(table.values()) <= {*range(classes), IGNORE}
+    kept = [label for label in table.values() if label not in (0, IGNORE)]
     assert sorted(kept) == list(range(1, classes))
 
 
@@ -209,4 +210,4 @@ def test_every_pixel_becomes_the_label_of_its_id(seed, chosen):
     pixels = np.random.default_rng(seed).choice(np.array(sorted(used), np.uint8), (3, 5))
     labels = labelled.relabelled(pixels, table)
     assert labels.tolist() == [[table[i] for i in row] for row in pixels.tolist()]
-    assert labels.dtype == np.uint8
+    assert labels.dtype == np.uint16

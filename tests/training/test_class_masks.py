@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from zeroseg.data.batch import Batch
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.errors import InputError
 from zeroseg.training.class_masks import (
     ClassMaskLoss,
@@ -16,7 +17,7 @@ from zeroseg.training.class_masks import (
     focal_loss,
 )
 
-ROWS = torch.full((256,), 255)
+ROWS = torch.full((IGNORE + 1,), IGNORE)
 ROWS[[2, 5, 7]] = torch.arange(3)
 """Three trained classes of a benchmark; all else is unseen or ignored."""
 
@@ -35,7 +36,9 @@ class Masks(nn.Module):
 def batch(labels=None, images=4) -> Batch:
     generator = torch.Generator().manual_seed(3)
     shown = torch.randint(256, (images, 3, 4, 4), dtype=torch.uint8, generator=generator)
-    drawn = torch.tensor([2, 5, 7, 9, 255])[torch.randint(5, (images, 8, 8), generator=generator)]
+    drawn = torch.tensor([2, 5, 7, 9, IGNORE])[
+        torch.randint(5, (images, 8, 8), generator=generator)
+    ]
     keys = tuple(str(i) for i in range(images))
     return Batch(keys, shown, drawn if labels is None else labels)
 
@@ -109,14 +112,14 @@ def test_a_batch_in_parts_is_the_whole(changes):
 def test_what_unseen_pixels_are_called_reaches_no_gradient(unlabelled):
     labels = batch().labels
     painted = labels.clone()
-    hidden = ROWS[labels] == 255
+    hidden = ROWS[labels] == IGNORE
     painted[hidden] = torch.tensor([9, 11, 254])[torch.randint(3, (int(hidden.sum()),))]
     made = [gradient({"unlabelled": unlabelled}, batch(one)) for one in (labels, painted)]
     torch.testing.assert_close(made[0], made[1], rtol=0, atol=0)
 
 
 def test_an_ignored_pixel_says_nothing_and_a_negative_one_that_no_class_is_there():
-    labels = torch.full((1, 4, 4), 255)
+    labels = torch.full((1, 4, 4), IGNORE)
     assert gradient({}, batch(labels, images=1))[1].abs().max() == 0
     assert gradient({"unlabelled": "negative"}, batch(labels, images=1))[1].abs().max() > 0
 

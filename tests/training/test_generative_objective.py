@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from zeroseg.data.batch import Batch
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.models.backbone import Backbone
 from zeroseg.models.deeplab import DeepLabConfig
 from zeroseg.models.generator import GeneratorConfig, propagation
@@ -38,10 +39,10 @@ def objective(**changes) -> GenerativeLearning:
 
 def batch() -> Batch:
     draws = torch.Generator().manual_seed(1)
-    labels = torch.tensor([0, 1, 3, 4, 255])[
+    labels = torch.tensor([0, 1, 3, 4, IGNORE])[
         torch.randint(5, (4, 4, 4), generator=draws).repeat_interleave(8, 1).repeat_interleave(8, 2)
     ]
-    labels[3] = 255
+    labels[3] = IGNORE
     images = torch.randint(256, (4, 3, 32, 32), generator=draws).byte()
     return Batch(("a", "b", "c", "d"), images, labels)
 
@@ -102,7 +103,7 @@ def shown():
 
 
 def test_pixels_are_of_the_most_frequent_classes():
-    labels = torch.tensor([[[0, 0, 0], [3, 3, 255], [1, 255, 255]]])
+    labels = torch.tensor([[[0, 0, 0], [3, 3, IGNORE], [1, IGNORE, IGNORE]]])
     draws = torch.tensor([[0.1, 0.9, 0.5, 0.2, 0.3, 1.0, 0.4, 1.0, 1.0]])
     found = class_pixels(labels, draws, classes=4, slots=2, pixels=2)
     assert found.classes.tolist() == [[0, 3]]

@@ -2,14 +2,15 @@
 
 import torch
 
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.training.label_graph import label_graph, region_graphs
 from zeroseg.training.randomness import generator_for
 
 MAP = torch.tensor(
     [
-        [3, 3, 255, 5],
-        [3, 0, 255, 5],
-        [0, 3, 255, 255],
+        [3, 3, IGNORE, 5],
+        [3, 0, IGNORE, 5],
+        [0, 3, IGNORE, IGNORE],
         [0, 0, 0, 5],
     ]
 )
@@ -29,7 +30,7 @@ def test_regions_are_connected_by_any_of_eight_neighbours():
 
 
 def test_graphs_of_a_batch_are_those_of_its_images_filled_up():
-    other = torch.full_like(MAP, 255)
+    other = torch.full_like(MAP, IGNORE)
     other[0, 0] = 1
     graphs = region_graphs(torch.stack([MAP, other]))
     assert graphs.known.sum(dim=1).tolist() == [4, 1]
@@ -40,7 +41,7 @@ def test_graphs_of_a_batch_are_those_of_its_images_filled_up():
 
 
 def test_an_image_without_a_label_has_no_region():
-    graphs = region_graphs(torch.full((1, 4, 4), 255))
+    graphs = region_graphs(torch.full((1, 4, 4), IGNORE))
     assert not graphs.known.any()
     assert graphs.means(torch.ones(1, 2, 4, 4)).tolist() == [[[0, 0]]]
 

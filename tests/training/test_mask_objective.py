@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from zeroseg.data.batch import Batch
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.models.backbone import Backbone
 from zeroseg.models.proposals import MaskProposals, MaskProposalsConfig, Proposals
 from zeroseg.training.mask_losses import dice_loss, focal_loss
@@ -32,7 +33,7 @@ def model():
 def batch():
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(0, SEEN, (4, 4, 4), generator=generator)
-    labels[2], labels[3, :2] = 1, 255
+    labels[2], labels[3, :2] = 1, IGNORE
     labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)
     images = torch.randint(0, 256, (4, 3, 64, 64), generator=generator, dtype=torch.uint8)
     return Batch(tuple("abcd"), images, labels)
@@ -41,7 +42,7 @@ def batch():
 def objective(**losses) -> MaskObjective:
     generator = torch.Generator().manual_seed(2)
     classes = F.normalize(torch.randn(SEEN, 8, generator=generator), dim=1)
-    rows = torch.full((256,), 255)
+    rows = torch.full((IGNORE + 1,), IGNORE)
     rows[:SEEN] = torch.arange(SEEN)
     return MaskObjective(classes, rows, MaskLosses(**losses))
 
@@ -76,7 +77,7 @@ def test_labels_that_are_not_known_teach_alike_whatever_they_are(model, batch, v
     painted = batch.labels.clone()
     hidden = torch.rand(batch.labels.shape, generator=torch.Generator().manual_seed(3)) < 0.3
     painted[hidden] = 3
-    ignored = painted.masked_fill(hidden, 255)
+    ignored = painted.masked_fill(hidden, IGNORE)
     first, second = (
         gradients(model, objective(void=void), [Batch(batch.keys, batch.images, labels)])
         for labels in (painted, ignored)
@@ -100,7 +101,7 @@ def test_losses_by_hand():
     masks = torch.tensor([[[[-2.0, -2.0], [2.0, 2.0]], [[1.0, 1.0], [-1.0, 0.0]]]])
     logits = torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 2.0, 0.0, 0.0]]])
     layer = Proposals(masks, torch.zeros(1, 2, 8), logits)
-    labels = torch.tensor([[[1, 1], [255, 255]]])
+    labels = torch.tensor([[[1, 1], [IGNORE, IGNORE]]])
     batch = Batch(("a",), torch.zeros(1, 3, 2, 2, dtype=torch.uint8), labels)
     step = objective()(Fixed(layer, layer), batch, 0)
     chance = logits[0].log_softmax(dim=1)
@@ -125,7 +126,7 @@ def test_losses_by_hand():
 def test_masks_or_labels_are_brought_to_one_size():
     masks = torch.tensor([[[[1.0, -1.0], [0.5, -2.0]]]])
     layer = Proposals(masks, torch.zeros(1, 1, 8), torch.zeros(1, 1, 4))
-    labels = torch.tensor([[[0, 255, 255, 255]] * 4])
+    labels = torch.tensor([[[0, IGNORE, IGNORE, IGNORE]] * 4])
     batch = Batch(("a",), torch.zeros(1, 3, 4, 4, dtype=torch.uint8), labels)
     truth = (labels == 0).float()
     large = F.interpolate(masks, (4, 4), mode="bilinear").flatten(2)[0]
@@ -141,14 +142,14 @@ def test_masks_or_labels_are_brought_to_one_size():
 
 
 def test_images_without_a_target_are_welcome_alone_and_with_others(model, batch):
-    hidden = Batch(batch.keys, batch.images, torch.full_like(batch.labels, 255))
+    hidden = Batch(batch.keys, batch.images, torch.full_like(batch.labels, IGNORE))
     step = objective()(model, hidden, 0)
     assert step.losses["focal"] == step.losses["dice"] == step.figures["masks/iou"] == 0
     sum(step.losses.values()).backward()
     trained = [n for n, p in model.named_parameters() if p.requires_grad]
     assert [n for n in trained if model.get_parameter(n).grad is None] == []
     mixed = Batch(batch.keys, batch.images, batch.labels.clone())
-    mixed.labels[1] = 255
+    mixed.labels[1] = IGNORE
     assert all(loss.isfinite() for loss in objective()(model, mixed, 0).losses.values())
 
 

@@ -3,6 +3,7 @@ from itertools import permutations
 import pytest
 import torch
 
+from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.training.mask_losses import (
     dice_costs,
     dice_loss,
@@ -64,7 +65,7 @@ def test_costs_of_all_pairs_are_the_losses_of_each():
 
 def test_cost_of_a_pair_by_hand():
     """Sure of its class (cost -1) and of its mask; the other query has class 1/2 and the complement."""
-    targets = targets_of(torch.tensor([[0, 0], [255, 255]]))
+    targets = targets_of(torch.tensor([[0, 0], [IGNORE, IGNORE]]))
     masks = torch.tensor([[[50.0, 50.0], [-50.0, -50.0]], [[-50.0, -50.0], [50.0, 50.0]]])
     logits = torch.tensor([[50.0, 0.0], [0.0, 0.0]])
     found = pair_costs(masks, logits, targets, torch.ones(2, 2), Costs())
@@ -75,11 +76,11 @@ def test_cost_of_a_pair_by_hand():
 
 
 def test_targets_are_one_mask_a_class_and_leave_255_out():
-    rows = torch.tensor([[3, 3, 255], [0, 3, 255]])
+    rows = torch.tensor([[3, 3, IGNORE], [0, 3, IGNORE]])
     targets = targets_of(rows)
     assert targets.classes.tolist() == [0, 3]
     assert targets.masks.tolist() == [[[0, 0, 0], [1, 0, 0]], [[1, 1, 0], [0, 1, 0]]]
-    nothing = targets_of(torch.full((2, 3), 255))
+    nothing = targets_of(torch.full((2, 3), IGNORE))
     assert nothing.masks.shape == (0, 2, 3)
 
 

@@ -30,7 +30,7 @@ class Batch:
     keys: tuple[str, ...]
     images: UInt8[Tensor, "batch 3 height width"]
     labels: Int[Tensor, "batch label_height label_width"] | None = None
-    """Class indices at the annotation's own size; 255 is ignored."""
+    """Class indices at the annotation's own size; IGNORE is ignored."""
     lost: tuple[Lost, ...] = ()
     """Samples that belong here and could not be had."""
     view_images: UInt8[Tensor, "batch 3 side side"] | None = None

@@ -1,16 +1,14 @@
-"""One photo or label map: bytes to tensors, and the sizes they are brought to."""
-
-import io
+"""One photo, alone or with its label map: bytes to tensors, and the sizes they are brought to."""
 
 import numpy as np
 import simplejpeg
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int, UInt8
-from PIL import Image
 from torch import Tensor
 
 from zeroseg.data import picture_files
+from zeroseg.data.label_files import decode_labels
 from zeroseg.data.picture_files import turned
 
 _HARMLESS = ("extraneous bytes", "JFIF revision", "Adobe color transform", "ICC marker")
@@ -107,14 +105,6 @@ def _decoded_jpeg(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
         if any(oddity in str(error) for oddity in _HARMLESS):
             return None
         raise
-
-
-def decode_labels(data: bytes) -> Int[Tensor, "height width"]:
-    """Decode a label map: one channel of class indices, palette or grey."""
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode not in {"P", "L"}:
-            raise ValueError(f"label map has mode {image.mode}, expected one 8-bit channel")
-        return torch.from_numpy(np.array(image)).long()
 
 
 def resized(

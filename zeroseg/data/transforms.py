@@ -121,7 +121,7 @@ class EmbeddedCrops:
 class LabelledCrops:
     """A random crop of an image and of its label map, in which unseen classes are ignored.
 
-    Drawn from (seed, epoch, key). Pixels of unseen classes are set to 255 here, before any model,
+    Drawn from (seed, epoch, key). Pixels of unseen classes are set to IGNORE here, before any model,
     loss or cache can see them.
     """
 

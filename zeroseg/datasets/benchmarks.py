@@ -10,8 +10,8 @@ from torch import Tensor
 from zeroseg.datasets import class_names
 from zeroseg.errors import InputError
 
-IGNORE = 255
-"""Label of pixels that no score counts."""
+IGNORE = 65535
+"""Label of pixels that no score counts; what it is in a file `zeroseg.data.label_files` says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Benchmark:
         return table[labels]
 
     def seen_only(self, labels: Int[Tensor, "*pixels"]) -> Int[Tensor, "*pixels"]:
-        """Class indices of this benchmark, 255 in place of those of unseen classes."""
+        """Class indices of this benchmark, IGNORE in place of those of unseen classes."""
         table = torch.arange(IGNORE + 1, device=labels.device)
         table[[i for i, name in enumerate(self.classes) if name in self.unseen]] = IGNORE
         return table[labels]

@@ -14,7 +14,7 @@ from zeroseg.datasets.benchmarks import IGNORE
 def confusion_matrix(
     predicted: Integer[Tensor, "*pixels"], labels: Integer[Tensor, "*pixels"], classes: int
 ) -> Int[Tensor, "classes classes"]:
-    """Count pixels by (label, prediction); pixels labelled 255 are left out.
+    """Count pixels by (label, prediction); ignored pixels are left out.
 
     Raises ValueError for a label or prediction outside `range(classes)`.
     """
@@ -35,10 +35,11 @@ def threshold_counts(
     threshold. Errors are the same.
     """
     levels = int(reached.max()) + 1 if reached.numel() else 1
-    joint = _pairs(predicted, labels, classes).int() * levels + reached.flatten().int()
+    whole = _integers((classes + 1) * classes * levels, torch.int32)
+    joint = _pairs(predicted, labels, classes).to(whole) * levels + reached.flatten().to(whole)
     found, counts = map(torch.from_numpy, np.unique(joint.cpu().numpy(), return_counts=True))
     pair, level = found // levels, found % levels
-    rows = torch.stack([pair // classes - 1, pair % classes, level, counts.int()], dim=1)
+    rows = torch.stack([pair // classes - 1, pair % classes, level, counts.to(whole)], dim=1)
     return rows[rows[:, 0] >= 0]
 
 
@@ -133,23 +134,24 @@ def boundary_counts(
     class's boundary IoU (ours: the paper averages over objects). Ignored pixels are another class in both.
     """
     distance = max(1, round(reach * math.hypot(*labels.shape)))
-    predicted = torch.where(labels == IGNORE, IGNORE, predicted)
+    ignored, other = labels == IGNORE, classes
     found, true = (
-        torch.where(_near_another(regions, distance), regions, IGNORE).flatten()
-        for regions in (predicted, labels)
+        torch.where(_near_another(regions, distance, other), regions, other).flatten()
+        for regions in (predicted.masked_fill(ignored, other), labels.masked_fill(ignored, other))
     )
     hits, found, true = (
-        torch.bincount(regions, minlength=IGNORE + 1)[:classes]
-        for regions in (torch.where(found == true, found, IGNORE), found, true)
+        torch.bincount(regions, minlength=classes + 1)[:classes]
+        for regions in (torch.where(found == true, found, other), found, true)
     )
     return torch.stack([hits, found + true - hits], dim=1)
 
 
 def _near_another(
-    regions: Integer[Tensor, "height width"], distance: int
+    regions: Integer[Tensor, "height width"], distance: int, outside: int
 ) -> Bool[Tensor, "height width"]:
-    """Where a square of `distance` pixels to each side is not all of one region."""
-    padded = F.pad(regions, [distance] * 4, value=IGNORE)
+    """Where a square of `distance` pixels to each side is not all of one region; `outside` is
+    the region beyond the image."""
+    padded = F.pad(regions, [distance] * 4, value=outside)
     first = padded[:-1, :-1]
     others = (padded[1:, :-1], padded[:-1, 1:], padded[1:, 1:])
     changes = torch.stack([other != first for other in others]).any(dim=0)
@@ -162,14 +164,22 @@ def _near_another(
 def _pairs(
     predicted: Integer[Tensor, "*pixels"], labels: Integer[Tensor, "*pixels"], classes: int
 ) -> Int[Tensor, " pixel"]:
-    """(label + 1) * classes + prediction of every pixel; in bytes an ignored label, 255, becomes 0."""
-    rows = labels.byte() + 1
+    """(label + 1) * classes + prediction of every pixel, 0 instead of the first for an ignored label."""
+    fits = _integers((classes + 1) * classes, torch.int16, torch.int32)
+    rows = labels.to(torch.int16) + 1  # cut to 16 bits an ignored label is -1, for half the time
+    if fits != torch.int16:
+        rows = rows.to(fits).bitwise_and_(IGNORE)
     for name, values in (("label", labels), ("prediction", predicted)):
         low, high = map(int, values.aminmax()) if values.numel() else (0, 0)
         if name == "label" and high == IGNORE:
-            high = int(rows.max()) - 1
+            least, most = map(int, rows.aminmax())
+            high = (most if least >= 0 else least % (IGNORE + 1)) - 1
         if low < 0 or high >= classes:
             worst = high if high >= classes else low
             raise ValueError(f"{name} {worst} is outside the {classes} classes")
-    fits = torch.int16 if (classes + 1) * classes <= 2**15 else torch.int32
-    return torch.add(predicted.to(fits), rows.to(fits), alpha=classes).flatten()
+    return torch.add(predicted.to(fits), rows, alpha=classes).flatten()
+
+
+def _integers(count: int, *shortest: torch.dtype) -> torch.dtype:
+    """The first of some integers, or else int64, that tell so many cases apart."""
+    return next((d for d in shortest if count - 1 <= torch.iinfo(d).max), torch.int64)

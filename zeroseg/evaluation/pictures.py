@@ -2,6 +2,7 @@
 
 import colorsys
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -14,20 +15,24 @@ from zeroseg.datasets.benchmarks import IGNORE
 Picture = UInt8[ndarray, "_ _ 3"]
 
 
+@lru_cache
 def palette(count: int) -> UInt8[ndarray, "count 3"]:
-    """Distinct colours, the same for the same index whatever the count; index 255 is white."""
+    """Distinct colours, none of them white, the same for the same index whatever the count; read-only."""
     golden = 0.618034
-    # Hues come back after 144 steps, a Fibonacci number; then other saturations and values follow.
+    # Hues come back after 144 steps, a Fibonacci number; then other saturations and values follow, and
+    # beyond 256 colours every round is darkened by another share.
     steps = [i + 5 * (i // 144) for i in range(count)]
+    shades = [1 - 0.4 * (i // 144 * golden % 1) if i >= 256 else 1.0 for i in range(count)]
     colours = [
         colorsys.hsv_to_rgb(
-            (0.07 + i * golden) % 1, (0.85, 0.6, 0.95)[step % 3], (0.9, 1.0, 0.65)[step // 3 % 3]
+            (0.07 + i * golden) % 1,
+            (0.85, 0.6, 0.95)[step % 3],
+            (0.9, 1.0, 0.65)[step // 3 % 3] * shade,
         )
-        for i, step in enumerate(steps)
+        for i, (step, shade) in enumerate(zip(steps, shades, strict=True))
     ]
     table = (np.array(colours) * 255).astype(np.uint8)
-    if count > IGNORE:
-        table[IGNORE] = 255
+    table.setflags(write=False)
     return table
 
 
@@ -38,7 +43,12 @@ def pixels(image: Float[Tensor, "3 height width"]) -> Picture:
 
 def coloured(labels: Int[Tensor, "height width"]) -> Picture:
     """A label map in its colours; ignored pixels are white."""
-    return palette(256)[labels.cpu().numpy()]
+    classes = labels.cpu().numpy()
+    ignored = classes == IGNORE
+    classes = np.where(ignored, 0, classes)
+    picture = palette(int(classes.max(initial=0)) + 1)[classes]
+    picture[ignored] = 255
+    return picture
 
 
 def overlay(image: Picture, labels: Int[Tensor, "height width"], strength: float = 0.55) -> Picture:
@@ -82,8 +92,8 @@ def with_legend(picture: Picture, names: dict[int, str], entry_height: int = 22)
         places.append((x, (lines - 1) * entry_height + 4, index, name))
         x += wide
     strip = Image.new("RGB", (picture.shape[1], lines * entry_height + 4), "white")
-    draw = ImageDraw.Draw(strip)
+    draw, colours = ImageDraw.Draw(strip), palette(max(names, default=0) + 1)
     for left, top, index, name in places:
-        draw.rectangle((left, top, left + 16, top + 14), fill=tuple(palette(256)[index].tolist()))
+        draw.rectangle((left, top, left + 16, top + 14), fill=tuple(colours[index].tolist()))
         draw.text((left + 22, top - 1), name, fill="black", font=font)
     return np.concatenate([picture, np.array(strip)])

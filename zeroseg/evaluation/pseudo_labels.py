@@ -67,7 +67,7 @@ def predicted_labels(
     task: Task,
     config: PseudoLabels,
 ) -> Int[Tensor, "batch label_height label_width"]:
-    """Known labels, and a segmenter's predictions of unseen classes where `known` is 255.
+    """Known labels, and a segmenter's predictions of unseen classes where `known` is IGNORE.
 
     `known` must hold no unseen class. Raises InputError when scores are nan.
     """
@@ -93,8 +93,8 @@ def surest(
     unseen: Bool[Tensor, " class"],
     share: float,
 ) -> Int[Tensor, "batch height width"]:
-    """Known labels; of the pixels that are 255 there and predicted to be of an unseen class, in each image
-    the share with the highest scores, rounded, as predicted (of equals the first); 255 elsewhere."""
+    """Known labels; of the pixels that are IGNORE there and predicted to be of an unseen class, in each
+    image the share with the highest scores, rounded, as predicted (of equals the first); IGNORE elsewhere."""
     candidates = (known == IGNORE) & unseen[predicted]
     counts = (share * candidates.flatten(1).sum(dim=1)).round().long()
     ranked = scores.masked_fill(~candidates, -torch.inf).flatten(1)

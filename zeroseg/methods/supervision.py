@@ -69,8 +69,8 @@ class Supervision:
         pairs = zip(self.benchmark.classes, words, strict=True)
         return tuple(word for name, word in pairs if name in self.benchmark.unseen)
 
-    def rows(self, device: torch.device | str = "cpu") -> Int[Tensor, " 256"]:
-        """Of each label its place in `classes`, or 255."""
+    def rows(self, device: torch.device | str = "cpu") -> Int[Tensor, " label"]:
+        """Of each label its place in `classes`, or IGNORE."""
         table = torch.full((IGNORE + 1,), IGNORE, device=device)
         table[torch.tensor(self.classes, device=device)] = torch.arange(
             len(self.classes), device=device

@@ -42,8 +42,8 @@ class ClassMaskLoss:
     deep_supervision: bool = False
     """Whether masks of every layer learn, in place of the last alone, as its code trains."""
     unlabelled: Unlabelled = "ignored"
-    """Ours is `ignored`: 255 is never looked at. ZegCLIP's code takes it as `negative`: where pixels of
-    unseen classes are 255, that tells the model that they are none of the seen ones."""
+    """Ours is `ignored`: such a pixel is never looked at. ZegCLIP's code takes it as `negative`: where it
+    is of an unseen class, that tells the model that they are none of the seen ones."""
 
     def __post_init__(self) -> None:
         if self.stride < 1:
@@ -86,7 +86,7 @@ class ClassMaskObjective:
     classes: Float[Tensor, "class embed"]
     """Unit text embeddings of the trained classes."""
     rows: Int[Tensor, " label"]
-    """Of each label its row in `classes`, or 255."""
+    """Of each label its row in `classes`, or IGNORE."""
     loss: ClassMaskLoss
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Step:

@@ -93,7 +93,7 @@ def region_graphs(labels: Int[Tensor, "batch rows columns"]) -> RegionGraphs:
 
 
 def label_graph(labels: Int[Tensor, "rows columns"]) -> LabelGraph:
-    """The regions of a label map on the CPU, in which 255 is no label."""
+    """The regions of a label map on the CPU, in which IGNORE is no label."""
     cells = labels.numpy()
     regions, owners = np.full(cells.shape, -1), []
     for label in np.unique(cells[cells != IGNORE]):

@@ -57,8 +57,8 @@ class MaskObjective:
 
     classes: Float[Tensor, "class embed"]
     """Unit embeddings of the classes that training may know."""
-    rows: Int[Tensor, "256"]
-    """Of each label its class's row in `classes`, or 255."""
+    rows: Int[Tensor, " label"]
+    """Of each label its class's row in `classes`, or IGNORE."""
     losses: MaskLosses = field(default_factory=MaskLosses)
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Step:

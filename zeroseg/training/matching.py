@@ -43,7 +43,7 @@ class Pairs(NamedTuple):
 
 
 def targets_of(rows: Int[Tensor, "height width"]) -> Targets:
-    """One mask for every class of a map of class rows; pixels of 255 are in none of them."""
+    """One mask for every class of a map of class rows; pixels of IGNORE are in none of them."""
     classes = rows.unique()
     classes = classes[classes != IGNORE]
     return Targets(classes, (rows == classes[:, None, None]).float())

@@ -16,7 +16,7 @@ def pixel_cross_entropy(
     logits: Float[Tensor, "batch class rows columns"],
     targets: Int[Tensor, "batch height width"],
 ) -> Float[Tensor, ""]:
-    """Mean over the labelled pixels of an image, then over images; 255 is no label.
+    """Mean over the labelled pixels of an image, then over images; IGNORE is no label.
 
     Logits are brought to the pixels first, linearly. An image without a label counts as 0.
     """
@@ -30,8 +30,8 @@ def cell_labels(
     labels: Int[Tensor, "batch height width"], size: tuple[int, int]
 ) -> Int[Tensor, "batch rows columns"]:
     """The label at the centre of every cell of a grid over the image."""
-    # Through bytes: labels reach 255, and integers of 64 bits are not resized.
-    small = F.interpolate(labels[:, None].to(torch.uint8), size, mode="nearest-exact")
+    # Through floats, which hold every label: integers of 64 bits are not resized.
+    small = F.interpolate(labels[:, None].float(), size, mode="nearest-exact")
     return small[:, 0].long()
 
 
@@ -41,8 +41,8 @@ class PixelSupervision:
 
     classes: tuple[int, ...]
     """Which of the model's classes training may know; the others are in no softmax."""
-    rows: Int[Tensor, " 256"]
-    """Of each label its place among them, or 255."""
+    rows: Int[Tensor, " label"]
+    """Of each label its place among them, or IGNORE."""
 
     def __call__(self, model: nn.Module, batch: Batch, step: int) -> Step:
         """Cross entropy, and the share of labelled pixels that are right."""

@@ -26,8 +26,8 @@ class PromptObjective:
     clip: CLIP
     names: tuple[str, ...]
     """Of seen classes, and nobody else's."""
-    rows: Int[Tensor, "256"]
-    """Of each label its place in `names`; 255 elsewhere."""
+    rows: Int[Tensor, " label"]
+    """Of each label its place in `names`; IGNORE elsewhere."""
     views: RegionViews
     logit_scale: float
 
