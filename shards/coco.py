@@ -4,21 +4,16 @@ COCO numbers its categories from 1 to 182, 80 things and 91 stuff; 11 numbers ar
 were dropped before the release.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
-
-from shards.folder import SUFFIXES
-from shards.labelled import naming, need, need_package, paired, read_pair
-from shards.sample import BadSample, Sample, Source, image_size, key_of
-from zeroseg.data.label_files import encode_labels, label_ids
+from shards.folder import SUFFIXES, distinct_keys
+from shards.instances import Outlined, outlined, read_outlined
+from shards.labelled import need, need_package, paired, read_pair
+from shards.sample import Source
+from zeroseg.data.label_files import label_ids
 from zeroseg.datasets.benchmarks import COCO_OBJECT, COCO_STUFF171, IGNORE
 from zeroseg.errors import InputError
 
@@ -51,17 +46,6 @@ PIXEL_IDS: dict[int, dict[int, int]] = {
 
 
 @dataclass(frozen=True)
-class Outlined:
-    """A photo of an instances file with what is outlined in it."""
-
-    file: str
-    width: int
-    height: int
-    objects: tuple[tuple[int, Any], ...]
-    """(label, polygons or run lengths) of each."""
-
-
-@dataclass(frozen=True)
 class COCOObject:
     """COCO-Object: background and 80 things, drawn from outlines."""
 
@@ -77,16 +61,19 @@ class COCOObject:
     def source(self) -> Source:
         """Larger objects are drawn first, by the pixels they cover, so that none hides a smaller
         one; crowds are drawn like any object, and photos without any object are all background.
+        An outline of fewer than three points covers nothing; a photo with a malformed one is left out.
 
-        Raises InputError when a part is missing, the file is not COCO's, or pycocotools is not
-        installed.
+        Raises InputError when a part is missing, the file is not COCO's, two photos would have one
+        key, or pycocotools is not installed.
         """
         need_package("pycocotools", "COCO-Object")
         photos = need(self.images or self.root / self.split, "COCO-Object", f"{self.split}.zip")
         usual = self.root / f"annotations/instances_{self.split}.json"
         file = need(self.annotations or usual, "COCO-Object", "annotations_trainval2017.zip")
+        units = outlined(file, THINGS, NAMES)
+        distinct_keys(str(photos), (unit.file for unit in units if isinstance(unit, Outlined)))
         return Source(
-            units=_outlined(file),
+            units=units,
             read=partial(read_outlined, photos),
             classes=COCO_OBJECT.classes,
             built_from={"kind": "coco-object", "source": str(self.root), "split": self.split}
@@ -157,59 +144,3 @@ class COCOMasks:
             classes=COCO_OBJECT.classes,
             built_from={"kind": "coco-masks", "source": str(self.images), "masks": str(self.masks)},
         )
-
-
-def read_outlined(images: Path, unit: Outlined) -> Iterator[Sample | BadSample]:
-    """The one photo of a unit, in the folder `images`, and what is outlined in it."""
-    path = images / unit.file
-    try:
-        with naming(path):
-            data = path.read_bytes()
-            width, height = image_size(data)
-            if (width, height) != (unit.width, unit.height):
-                expected = f"its annotations are for {unit.width}x{unit.height}"
-                raise BadSample(f"{width}x{height} pixels, but {expected}")
-            labels = drawn(unit)
-    except BadSample as error:
-        yield error
-    else:
-        yield Sample(key_of(unit.file), data, encode_labels(labels), unit.file)
-
-
-def drawn(unit: Outlined) -> UInt8[ndarray, "height width"]:
-    """The objects' labels, 0 where there is none; larger objects lie below smaller ones."""
-    from pycocotools import mask
-
-    layers = []
-    for label, outline in unit.objects:
-        runs = outline
-        if isinstance(outline, list) or isinstance(outline["counts"], list):
-            runs = mask.frPyObjects(outline, unit.height, unit.width)
-        covered = mask.decode(mask.merge(runs) if isinstance(runs, list) else runs).astype(bool)
-        layers.append((label, covered))
-    labels = np.zeros((unit.height, unit.width), np.uint8)
-    for label, covered in sorted(layers, key=lambda layer: -layer[1].sum()):
-        labels[covered] = label
-    return labels
-
-
-def _outlined(file: Path) -> list[Outlined]:
-    """Every photo that an instances file lists, in order of file name."""
-    try:
-        content = json.loads(file.read_bytes())
-        for category in content["categories"]:
-            if category["id"] not in THINGS or NAMES[category["id"]] != category["name"]:
-                raise ValueError(f"category {category['id']} is {category['name']!r}")
-        objects: dict[int, list[tuple[int, Any]]] = {photo["id"]: [] for photo in content["images"]}
-        for found in content["annotations"]:
-            objects[found["image_id"]].append((THINGS[found["category_id"]], found["segmentation"]))
-        units = [
-            Outlined(p["file_name"], p["width"], p["height"], tuple(objects[p["id"]]))
-            for p in content["images"]
-        ]
-    except (ValueError, LookupError, TypeError) as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise InputError(f"{file} is not a file of COCO's 80 things ({problem})") from error
-    if not units:
-        raise InputError(f"{file} lists no image: unpack it again")
-    return sorted(units, key=lambda unit: unit.file)

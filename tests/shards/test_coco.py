@@ -54,9 +54,9 @@ def test_outlines_and_run_lengths_are_drawn_with_small_objects_on_top(tmp_path):
     [
         ({"categories": [{"id": 1, "name": "cat"}]}, "category 1 is 'cat'"),
         ({"categories": [{"id": 12, "name": "street sign"}]}, "category 12"),
-        ({"annotations": [OBJECTS[0] | {"image_id": 7}]}, "KeyError: 7"),
-        ({"annotations": [OBJECTS[0] | {"category_id": 12}]}, "KeyError: 12"),
-        ({"annotations": [{"image_id": 9, "category_id": 1}]}, "segmentation"),
+        ({"annotations": {"9": OBJECTS}}, "must be lists"),
+        ({"images": None}, "must be lists"),
+        ({"categories": [1]}, "TypeError"),
         ({"images": [], "annotations": []}, "lists no image"),
     ],
 )
