@@ -17,11 +17,16 @@ from shards.cityscapes import Cityscapes
 from shards.coco import COCOMasks, COCOObject, COCOStuff
 from shards.context import PascalContext
 from shards.copy import Copy
+from shards.cvat import CVAT, CVATMasks
 from shards.folder import Folder
 from shards.imagenet import ImageNet
 from shards.img2dataset import Img2Dataset
 from shards.index import index
+from shards.label_studio import LabelStudio
+from shards.labelme import LabelMe
+from shards.masks import Masks
 from shards.pairs import Pairs
+from shards.panoptic import Panoptic
 from shards.sample import Source
 from shards.scenes import Scenes
 from shards.show import show
@@ -51,6 +56,12 @@ KINDS: dict[str, tuple[type[Corpus], str]] = {
     "coco-stuff": (COCOStuff, "coco data/coco-stuff/val"),
     "coco-masks": (COCOMasks, "images masks data/coco-masks"),
     "pairs": (Pairs, "images masks voc21 data/voc_sbd"),
+    "masks": (Masks, "images masks data/own --classes names.txt"),
+    "labelme": (LabelMe, "photos data/own --classes names.txt"),
+    "cvat": (CVAT, "annotations.xml images data/own"),
+    "cvat-masks": (CVATMasks, "export data/own --images photos"),
+    "label-studio": (LabelStudio, "export.json images data/own --classes names.txt"),
+    "panoptic": (Panoptic, "panoptic_val2017.json val2017 data/panoptic"),
     "copy": (Copy, "data/photos data/photos-chosen --selection chosen"),
     "ade20k": (ADE20K, "ADEChallengeData2016 data/ade20k/val"),
     "cityscapes": (Cityscapes, "cityscapes data/cityscapes/val"),

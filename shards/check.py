@@ -12,6 +12,7 @@ import numpy as np
 
 from shards.build import Limits, build
 from shards.contents import contents, open_shard
+from shards.label_counts import benchmark_of, label_counts, told, unknown
 from shards.parallel import in_parallel
 from shards.sample import BadSample, Sample, Source
 from shards.verify_sample import Cause, right_sample
@@ -32,7 +33,12 @@ _NOTHING_LOST = {Cause.MANIFEST, Cause.CHECKSUM, Cause.INDEX, Cause.KEY}
 be escaped."""
 
 
-def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() or 1) -> None:
+def check(
+    shards: str,
+    repair: str | None = None,
+    workers: int = os.cpu_count() or 1,
+    benchmark: str = "",
+) -> None:
     """Read and decode every sample of a set; count what is wrong by cause.
 
     Label maps must fit the upright image, over which evaluation lays them. Exits with 1 when
@@ -43,6 +49,8 @@ def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() 
         repair: Folder or URL for a copy of the samples that are right, byte for byte; of those with
             one key the first, and unusable keys escaped. What is dropped is in left-out.jsonl.
         workers: Processes; 0 checks in this one.
+        benchmark: A name in `zeroseg.BENCHMARKS`, a `.json` file, or `own`, the classes of the manifest: also
+            tells the pixels and images of each class, and the labels that it does not know, which are wrong.
     """
     if workers < 0:
         raise InputError(f"workers is {workers}: it must be at least 0")
@@ -51,6 +59,7 @@ def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() 
         raise InputError(f"no shards match {shards!r}: check the path")
     if repair is not None:
         _refuse(repair, named)
+    asked = benchmark_of(benchmark, named, shards) if benchmark else None
     recorded = [s.record.samples for s in named if s.record]
     total = sum(recorded) if len(recorded) == len(named) else None
     urls = [s.url for s in named]
@@ -58,9 +67,14 @@ def check(shards: str, repair: str | None = None, workers: int = os.cpu_count() 
     findings += [finding for report in reports for finding in report.findings]
     findings += _duplicates(reports)
     _tell(named, reports, findings)
+    strange: list[int] = []
+    if asked is not None:
+        counts = label_counts(named, asked, workers)
+        print(*told(counts, asked), sep="\n")
+        strange = unknown(counts)
     if repair is not None:
         _repair(_right(shards, named, findings), repair, Limits(workers=workers, order="path"))
-    if findings:
+    if findings or strange:
         raise SystemExit(1)
 
 

@@ -58,7 +58,7 @@ def read_pair(
 
 
 @contextmanager
-def naming(path: Path) -> Generator[None]:
+def naming(path: Path | str) -> Generator[None]:
     """Whatever goes wrong inside becomes a BadSample that begins with the path."""
     try:
         yield
@@ -90,15 +90,18 @@ def paired(
     suffixes: Sequence[str] = (".jpg",),
     image_end: str = "",
     labels_end: str = "",
+    maps: Sequence[str] = (".png",),
 ) -> list[Pair]:
     """Images `<name><image_end>.jpg` in folder `images` below the root, each with the label map
     `<name><labels_end>.png` of the same place below `labels`, in order of name.
+
+    `suffixes` and `maps` have others that files may end in, the usual one first.
 
     A name that only one of the two folders holds makes a pair too, for it to be reported. Raises
     InputError when there is none, or when two images have one name.
     """
     photos = _by_name(root / images, suffixes, image_end)
-    maps = _by_name(labels, (".png",), labels_end)
+    found = _by_name(labels, maps, labels_end)
     if not photos:
         raise InputError(f"no {image_end}{suffixes[0]} below {root / images}: check the folder")
     return [
@@ -106,9 +109,9 @@ def paired(
             key_of(f"{name}.jpg"),
             root,
             str(PurePosixPath(images) / photos.get(name, f"{name}{image_end}{suffixes[0]}")),
-            labels / maps.get(name, f"{name}{labels_end}.png"),
+            labels / found.get(name, f"{name}{labels_end}{maps[0]}"),
         )
-        for name in sorted(photos.keys() | maps.keys())
+        for name in sorted(photos.keys() | found.keys())
     ]
 
 
