@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipelines.command_line import UNSET, read
 from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.datasets.own_benchmarks import SUFFIX, benchmark_named
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.pictures import overlay, palette, with_legend
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
@@ -34,7 +35,7 @@ class SegmentConfig:
     photo: Annotated[Path, tyro.conf.Positional]
     """Picture file."""
     classes: str
-    """Your words, separated by commas; `|` between synonyms of one class."""
+    """Your words, separated by commas; `|` between synonyms of one class. Or a benchmark's `.json` file."""
     output: Path = Path("segmented")
     """Folder for the label map, the overlay and the shares of each class."""
     readout: str = ""
@@ -47,7 +48,7 @@ class SegmentConfig:
 
 def run(config: SegmentConfig) -> Path:
     """Write `<photo>.overlay.png`, `<photo>.labels.png` and `<photo>.json`; return the overlay."""
-    names = [name for name in config.classes.split(",") if name.strip()]
+    names = words_of(config.classes)
     background = config.protocol.background_threshold
     words = own_classes(names, background is not None)
     pixels = picture_pixels(config.photo)
@@ -62,6 +63,14 @@ def run(config: SegmentConfig) -> Path:
     )
     protocol = model.protocol(words, config.protocol)
     return _write(config, pixels.permute(1, 2, 0).numpy(), labels, words, protocol)
+
+
+def words_of(classes: str) -> list[str]:
+    """The classes that the words say, or a benchmark file without its background. Raises InputError as
+    `benchmark_named`."""
+    if classes.endswith(SUFFIX):
+        return list(benchmark_named(classes).names)
+    return [name for name in classes.split(",") if name.strip()]
 
 
 def _write(

@@ -11,6 +11,7 @@ from pipelines import cli
 from pipelines.report.comparisons import comparison_of
 from pipelines.report.runs import results_of
 from pipelines.report.table import settings_of
+from pipelines.segment import words_of
 from shards import scenes
 from shards.build import Limits, build
 from zeroseg.data.augmentation import Augmentation
@@ -117,3 +118,9 @@ def test_what_leaves_out_unseen_classes_takes_a_file(shards, tmp_path):
     assert manifest is not None
     assert manifest.built_from["without"].startswith("mine-")
     assert manifest.left_out
+
+
+def test_segment_takes_the_words_of_a_file(tmp_path):
+    path = file(tmp_path, classes=["background", "cup|mug", "fork"], unseen=[])
+    assert words_of(path) == ["cup, mug", "fork"]
+    assert words_of("cup|mug, ,fork") == ["cup|mug", "fork"]
