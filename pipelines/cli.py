@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from zeroseg.errors import InputError
+from zeroseg.store.local_files import is_full
 
 COMMANDS = {
     "quickstart": (
@@ -76,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         importlib.import_module(COMMANDS[name][0]).main(rest)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print(f"error: {InputError(str(error))}: a disk is full, free some of it", file=sys.stderr)
         raise SystemExit(2) from error
 
 

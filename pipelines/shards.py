@@ -18,7 +18,7 @@ from shards.coco import COCOMasks, COCOObject, COCOStuff
 from shards.context import PascalContext
 from shards.copy import Copy
 from shards.cvat import CVAT, CVATMasks
-from shards.folder import Folder
+from shards.folder import Folder, counted
 from shards.imagenet import ImageNet
 from shards.img2dataset import Img2Dataset
 from shards.index import index
@@ -116,6 +116,8 @@ def run(command: Build[Any]) -> None:
         if split:
             dropped = sum(is_dropped(line, split) for line in read_left_out(destination))
             print(f"{dropped} of these hold a class that is unseen in {split}")
+    if source.passed_over:
+        print(f"passed over {counted(source.passed_over)}")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from zeroseg.store.set_writer import (
     publish_shard,
     read_job_record,
     record_path,
+    scratch,
     write_job_record,
 )
 from zeroseg.store.storage import exists
@@ -127,15 +127,14 @@ def do(job: Job) -> None:
     left_out: list[str] = []
     shards = []
     samples = _usable(job, left_out)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch(job.destination) as folder:
         first = next(samples, None)
         while first is not None:
             suffix = f"-{len(shards):03d}" if shards else ""
             name = f"shard-{job.number:06d}{suffix}.tar"
-            path = Path(folder, name)
+            path = folder / name
             first = _write_shard(first, samples, path, job.limits)
             shards.append(publish_shard(path, job.destination))
-            path.unlink()
     write_job_record(job.record, JobRecord(tuple(shards), tuple(left_out)))
 
 

@@ -3,14 +3,14 @@
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from zeroseg.store.shard_cache import ShardCache
+from zeroseg.errors import NoRoom
+from zeroseg.store.local_files import temporary_folder
+from zeroseg.store.shard_cache import ShardCache, is_local
 from zeroseg.store.tar_index import NAMES, Span, TarIndex, headers, sample_members
 
 
@@ -47,10 +47,12 @@ def open_shard(url: str) -> Iterator[BufferedReader]:
     A remote shard is fetched for this alone: a copy that was kept may differ from what is there.
     Raises OSError when it cannot be had.
     """
-    with TemporaryDirectory() as folder:
-        cache = ShardCache(folder=Path(folder))
+    with nullcontext() if is_local(url) else temporary_folder() as folder:
+        cache = ShardCache() if folder is None else ShardCache(folder=folder)
         try:
             file = cache.retry(lambda: cache.read(url, lambda copy: copy.open("rb")))
+        except NoRoom as error:
+            raise NoRoom(f"{error}, by setting TMPDIR") from error
         except Exception as error:  # whatever a storage's own library makes of it
             raise OSError(f"{type(error).__name__}: {error}") from error
         with file:

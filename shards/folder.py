@@ -1,15 +1,20 @@
 """A folder of photos, searched to any depth, as unlabelled images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from shards.sample import BadSample, Sample, Source, image_size, key_of
 from zeroseg.errors import InputError
-from zeroseg.store.storage import join, list_files, read_bytes
+from zeroseg.store.keys import cut, escaped
+from zeroseg.store.local_files import NO_FILES, why_unreadable
+from zeroseg.store.storage import join, listing, local_path, read_bytes
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 """Of picture files, in lower case; either case is found."""
+
+SHOWN = 8
+"""Kinds of files that are named as passed over; others are counted."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +26,18 @@ class Folder:
 
     def source(self) -> Source:
         """Raises InputError when there is no picture, or when two would have one key."""
-        units = list_files(self.photos, SUFFIXES)
+        units, passed_over = listing(self.photos, SUFFIXES)
         if not units:
+            seen = f", only {counted(passed_over)}" if passed_over else ""
             raise InputError(
-                f"no {', '.join(sorted(SUFFIXES))} below {self.photos}: check the folder"
+                f"no {', '.join(sorted(SUFFIXES))} below {self.photos}{seen}: check the folder"
             )
         distinct_keys(self.photos, (path for path, _ in units))
         return Source(
             units=units,
             read=partial(read_picture, self.photos),
             built_from={"kind": "folder", "source": self.photos},
+            passed_over=passed_over,
         )
 
 
@@ -38,7 +45,15 @@ def read_picture(source: str, unit: tuple[str, int | None]) -> Iterator[Sample |
     """The one image of a unit (path below the source, bytes)."""
     path, _ = unit
     url = join(source, path)
-    yield checked(url, Sample(key_of(path), read_bytes(url), source=path))
+    try:
+        data = read_bytes(url)
+    except InputError:
+        local = local_path(url)
+        if local is None or not (reason := why_unreadable(local)):
+            raise
+        yield BadSample(f"{url}: {reason}")
+        return
+    yield checked(url, Sample(key_of(path), data, source=path))
 
 
 def checked(name: str, sample: Sample) -> Sample | BadSample:
@@ -50,6 +65,15 @@ def checked(name: str, sample: Sample) -> Sample | BadSample:
     except BadSample as error:
         return BadSample(f"{name}: {error}")
     return sample
+
+
+def counted(passed_over: Mapping[str, int]) -> str:
+    """In words what was passed over, the most frequent first."""
+    order = sorted(passed_over, key=lambda kind: (-passed_over[kind], kind))
+    told = ", ".join(f"{passed_over[kind]} {escaped(cut(kind, 40))}" for kind in order[:SHOWN])
+    more = f" and {len(order) - SHOWN} other kinds" if len(order) > SHOWN else ""
+    files = sum(passed_over[kind] for kind in order if kind not in NO_FILES)
+    return f"{files} files: {told}{more}" if files else told
 
 
 def distinct_keys(source: str, paths: Iterable[str]) -> None:

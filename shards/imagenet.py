@@ -16,7 +16,7 @@ from shards.archive import tar_members
 from shards.folder import SUFFIXES, checked, distinct_keys, read_picture
 from shards.sample import BadSample, Sample, Source, key_of
 from zeroseg.errors import InputError
-from zeroseg.store.storage import exists, join, list_files
+from zeroseg.store.storage import exists, join, listing
 
 FOLDERS = ("{split}", "ILSVRC/Data/CLS-LOC/{split}", "Data/CLS-LOC/{split}")
 """Where a split may be below the source; the second is the layout of the CLS-LOC archive."""
@@ -40,7 +40,7 @@ class ImageNet:
         has none, or when a class is there both as a folder and as a tar.
         """
         root = _split_folder(self.root, self.split)
-        units = list_files(root, SUFFIXES | {".tar"})
+        units, passed_over = listing(root, SUFFIXES | {".tar"})
         paths = [path for path, _ in units]
         tars = {path for path in paths if path.endswith(".tar")}
         for path in paths:
@@ -61,6 +61,7 @@ class ImageNet:
             read=partial(read, root),
             images_per_unit=None if tars else 1,
             built_from={"kind": "imagenet", "source": self.root, "split": self.split},
+            passed_over=passed_over,
         )
 
 

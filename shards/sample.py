@@ -51,6 +51,8 @@ class Source:
     """Names by label index; none for unlabelled sets."""
     built_from: dict[str, str] = field(default_factory=dict)
     """Kind, source and options, for the manifest."""
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    """Files below the source that are no pictures, counted by suffix, and what is hidden there."""
 
 
 def image_size(data: bytes) -> tuple[int, int]:

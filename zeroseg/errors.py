@@ -14,5 +14,9 @@ class InputError(Exception):
         super().__init__("".join(c if c.isprintable() else _escaped(c) for c in message))
 
 
+class NoRoom(InputError):
+    """A disk is full. It is no loss of one sample or shard: all that follow would be lost as well."""
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()

@@ -79,9 +79,9 @@ ODD = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"])
 
 
 @settings(max_examples=50)
-@given(st.lists(ODD.filter(lambda name: name not in {".", ".."}), min_size=1, max_size=3))
-@example(["__dunder", "v1. 2", ".hidden", "a\u2003b\n.c"])
-@example(["...", "\u00e9\u0301\U0001f408.jpg"])
+@given(st.lists(ODD.filter(lambda name: not name.startswith(".")), min_size=1, max_size=3))
+@example(["__dunder", "v1. 2", "a\u2003b\n.c"])
+@example(["a...", "\u00e9\u0301\U0001f408.jpg"])
 def test_no_key_has_a_dot_or_a_space_or_begins_like_what_is_no_sample(parts):
     path = "/".join(parts) + ".jpg"
     root = f"memory://{uuid4()}"

@@ -16,6 +16,7 @@ from zeroseg.store.storage import (
     is_file,
     join,
     list_files,
+    listing,
     open_file,
     read_bytes,
     remove,
@@ -89,15 +90,17 @@ def test_a_removed_folder_is_gone_and_a_missing_one_is_no_error(full):
     assert list_files(full) == [("a.jpg", 1)]
 
 
-def test_links_are_followed_and_a_circle_of_them_is_an_error(tmp_path):
+def test_links_are_followed_but_for_a_circle_of_them(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a").write_bytes(b"1")
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "link").symlink_to(tmp_path / "elsewhere")
     assert list_files(str(tmp_path / "set")) == [("link/a", 1)]
     (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=str(tmp_path / "set")):
-        list_files(str(tmp_path / "set"))
+    assert list_files(str(tmp_path / "set")) == [("link/a", 1)]
+    assert listing(str(tmp_path / "set"), {""}).passed_over == {
+        "links to a folder that they lie in": 1
+    }
 
 
 def test_a_missing_local_folder_is_an_error_and_a_missing_remote_one_is_empty(tmp_path):

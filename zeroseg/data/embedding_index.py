@@ -2,8 +2,6 @@
 
 import io
 import itertools
-import tempfile
-from pathlib import Path
 
 import faiss
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from zeroseg.data.embeddings import TeacherRecord
 from zeroseg.data.views import ViewSet
 from zeroseg.store.reader import ShardReader
+from zeroseg.store.set_writer import scratch
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
 from zeroseg.store.storage import join, write_atomically
@@ -38,8 +37,8 @@ def write_index(folder: str, shards: ShardSet, record: TeacherRecord, cache: Sha
         names = ((shards.urls[s].rpartition("/")[2], reader.key(s, n)) for s, n in some)
         lines += [f"{shard}\t{key}\n" for shard, key in names]
     reader.close()
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, INDEX)
+    with scratch(folder) as place:
+        path = place / INDEX
         faiss.write_index(index, str(path))
         write_atomically(join(folder, INDEX), path)
     write_atomically(join(folder, KEYS), "".join(lines).encode())

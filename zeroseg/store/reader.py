@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zeroseg.errors import InputError
+from zeroseg.errors import InputError, NoRoom
 from zeroseg.store.index_file import Blocks, IndexFile
 from zeroseg.store.shard_cache import Result, ShardCache
 from zeroseg.store.shard_set import ShardSet
@@ -135,6 +135,8 @@ class ShardReader:
             try:
                 open_copy = partial(self._open_copy, shard)
                 self._open[shard] = self.cache.retry(lambda: self._read(shard, open_copy))
+            except NoRoom:
+                raise
             except (OSError, InputError) as error:
                 self._unreadable[shard] = str(error)
                 raise UnreadableShard(str(error)) from error

@@ -6,14 +6,24 @@ each finished job. A shard appears complete under its name; the manifest, which 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from zeroseg.errors import InputError
 from zeroseg.records import read_record, to_json
+from zeroseg.store.local_files import temporary_folder
 from zeroseg.store.manifest import NAME, Manifest, ShardRecord, manifest_text, read_manifest
-from zeroseg.store.storage import exists, join, read_bytes, remove, write_atomically
+from zeroseg.store.storage import (
+    exists,
+    join,
+    local_path,
+    move,
+    read_bytes,
+    remove,
+    write_atomically,
+)
 from zeroseg.store.tar_index import index_text, scan
 
 BUILDING = ".building"
@@ -78,8 +88,17 @@ def read_job_record(path: str) -> JobRecord:
     return read_record(JobRecord, read_bytes(path), path, remedy=remedy)
 
 
+@contextmanager
+def scratch(folder: str) -> Iterator[Path]:
+    """Where shards are written before they are published: beside the set where that is local, else
+    where TMPDIR says. Raises NoRoom naming it when its disk is full."""
+    local = local_path(folder)
+    with temporary_folder(None if local is None else local / BUILDING) as place:
+        yield place
+
+
 def publish_shard(path: Path, folder: str) -> ShardRecord:
-    """Copy a shard, and an index of it, into the set's folder; returns the shard's facts."""
+    """Move a shard, and put an index of it, into the set's folder; returns the shard's facts."""
     index = scan(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -87,7 +106,7 @@ def publish_shard(path: Path, folder: str) -> ShardRecord:
         name=path.name, samples=len(index), bytes=path.stat().st_size, sha256=digest
     )
     write_atomically(join(folder, path.with_suffix(".idx").name), index_text(index).encode())
-    write_atomically(join(folder, path.name), path)
+    move(path, join(folder, path.name))
     return record
 
 

@@ -18,8 +18,9 @@ from typing import TypeVar
 from filelock import Timeout
 from webdataset.gopen import gopen
 
-from zeroseg.errors import InputError
+from zeroseg.errors import InputError, NoRoom
 from zeroseg.store.durable import Lock
+from zeroseg.store.local_files import in_room, is_full
 from zeroseg.store.storage import Version, fetch
 from zeroseg.store.tar_index import index_path
 
@@ -54,6 +55,12 @@ class ShardCache:
         if is_local(url):
             return action(Path(url))
         folder = self.folder.expanduser()
+        with in_room(folder, "free some, or choose another cache.folder"):
+            return self._read_remote(url, folder, action, version)
+
+    def _read_remote(
+        self, url: str, folder: Path, action: Callable[[Path], Result], version: Version
+    ) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256("\n".join((url, *map(str, version))).encode()).hexdigest()[:32]
         copy = folder / f"{name}.tar"
@@ -75,10 +82,13 @@ class ShardCache:
                     index_path(old).unlink(missing_ok=True)
 
     def retry(self, action: Callable[[], Result]) -> Result:
-        """Result of `action`, tried again after an OSError or InputError; the last one is raised."""
+        """Result of `action`, tried again after an OSError or InputError; the last one is raised, and
+        NoRoom at once."""
         for attempt in range(self.retries):
             try:
                 return action()
+            except NoRoom:
+                raise
             except (OSError, InputError):
                 time.sleep(self.pause * 2**attempt)
         return action()
@@ -87,12 +97,20 @@ class ShardCache:
 def _fetch(url: str, copy: Path, version: Version) -> None:
     """Copy a remote shard, and its index where there is one; `copy` exists only if all went well."""
     fresh = copy.with_suffix(".new")
-    if url.startswith("pipe:"):
-        with gopen(url, "rb") as stream, fresh.open("wb") as file:
-            shutil.copyfileobj(stream, file, 1 << 20)
-    else:
-        fetch(url, fresh)
-        _fetch_index(url, index_path(copy))
+    try:
+        if url.startswith("pipe:"):
+            with gopen(url, "rb") as stream, fresh.open("wb") as file:
+                shutil.copyfileobj(stream, file, 1 << 20)
+        else:
+            fetch(url, fresh)
+            _fetch_index(url, index_path(copy))
+    except NoRoom:
+        fresh.unlink(missing_ok=True)  # others have need of the room
+        raise
+    except OSError as error:
+        if is_full(error):
+            fresh.unlink(missing_ok=True)
+        raise
     _check(url, fresh, version)
     fresh.rename(copy)  # last: the copy is there once its name is
 
@@ -119,5 +137,7 @@ def _check(url: str, copy: Path, version: Version) -> None:
 def _fetch_index(url: str, index: Path) -> None:
     try:
         fetch(f"{url.removesuffix('.tar')}.idx", index)
+    except NoRoom:
+        raise
     except InputError:  # it has none: the copy is scanned when it is opened
         index.unlink(missing_ok=True)

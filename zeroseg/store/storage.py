@@ -5,19 +5,22 @@ Every function raises InputError naming the path or URL, whatever goes wrong: by
 fetched stop a build, since leaving them out would make a set depend on the network.
 """
 
+import glob
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from io import BufferedReader, BytesIO, RawIOBase
+from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from zeroseg.errors import InputError
-from zeroseg.store.durable import replace, sync, sync_folder
+from zeroseg.errors import InputError, NoRoom
+from zeroseg.store import local_files
+from zeroseg.store.local_files import in_room, is_full, is_hidden, walk
 
 _TAGS = ("ETag", "etag", "Last-Modified", "LastModified", "mtime", "created")
 """Fields of fsspec's storages that change with a file's content, the surest first."""
@@ -28,21 +31,46 @@ def join(root: str, name: str) -> str:
     return f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
 
 
+class Listing(NamedTuple):
+    """What is below a folder."""
+
+    files: list[tuple[str, int | None]]
+    """(path below it with slashes, size in bytes), in order of path."""
+    passed_over: Mapping[str, int]
+    """What is not among them, counted: files by their suffix, and what is hidden."""
+
+
 def list_files(
     root: str, suffixes: Collection[str] = (), *, recursive: bool = True
 ) -> list[tuple[str, int | None]]:
-    """Files below a folder as (path below it with slashes, size in bytes), in order of path.
+    """The files of a `listing`."""
+    return listing(root, suffixes, recursive=recursive).files
 
-    `suffixes` are in lower case with their dot and match either case; empty: every file. Local links
-    are followed. A size is None where a web server does not tell it. A missing local folder is an
-    error; in an object store, where folders are but parts of names, a missing one is empty.
+
+def listing(root: str, suffixes: Collection[str] = (), *, recursive: bool = True) -> Listing:
+    """Files below a folder.
+
+    `suffixes` are in lower case with their dot and match either case, and what is hidden, or of a
+    program's own, as `.thumbnails` and `@eaDir`, is passed over; empty: every file. Local links are
+    followed. A size is None where a web server does not tell it, and of a link to nothing. A missing
+    local folder is an error; in an object store, where folders are but parts of names, a missing one
+    is empty.
     """
+    passed_over = Counter[str]()
     with _naming(root, "listed"):
-        local = _local(root)
-        files = _remote_files(root, recursive) if local is None else _local_files(local, recursive)
-        return sorted(
-            (name, size) for name, size in files if not suffixes or _suffix(name) in suffixes
-        )
+        local = local_path(root)
+        if local is not None:
+            found = walk(local, recursive, passed_over if suffixes else None)
+        else:
+            found = _remote_files(root, recursive)
+        files = []
+        for name, size in found:
+            if not suffixes or (_suffix(name) in suffixes and not _any_hidden(name)):
+                files.append((name, size))
+            else:
+                hidden = _any_hidden(name)
+                passed_over["hidden files" if hidden else _suffix(name) or "without suffix"] += 1
+    return Listing(sorted(files), passed_over)
 
 
 def exists(url: str) -> bool:
@@ -54,6 +82,13 @@ def is_file(url: str) -> bool:
     """Whether there is a file of that name; False for a folder."""
     info = _info(url)
     return info is not None and info["type"] == "file"
+
+
+def local_path(url: str) -> Path | None:
+    """The path of a local file or folder; None for a URL of another protocol."""
+    if url.startswith("file://"):
+        return Path(url.removeprefix("file://"))
+    return None if "://" in url else Path(url)
 
 
 class Version(NamedTuple):
@@ -85,7 +120,7 @@ def read_bytes(url: str) -> bytes:
 
 def fetch(url: str, path: Path) -> None:
     """Copy a file to a local path, in pieces; after an error the path may hold a part of it."""
-    with _naming(url, "read"):
+    with _naming(url, "read"), in_room(path.parent, "free some, or choose another place"):
         storage, remote = _storage(url)
         storage.get_file(remote, str(path))
 
@@ -108,9 +143,9 @@ def write_atomically(url: str, data: bytes | Path) -> None:
     name must have one writer at a time.
     """
     with _naming(url, "written"):
-        local = _local(url)
+        local = local_path(url)
         if local is not None:
-            _write_locally(local, data)
+            local_files.write(local, data)
             return
         storage, path = _storage(url)
         if isinstance(data, Path):
@@ -122,43 +157,38 @@ def write_atomically(url: str, data: bytes | Path) -> None:
 def remove(url: str) -> None:
     """Delete a folder with all below it, or a file; a missing one is no error."""
     with _naming(url, "removed"):
-        local = _local(url)
-        if local is not None:
+        local = local_path(url)
+        if local is not None and local.is_dir():
             shutil.rmtree(local, ignore_errors=True)
+        elif local is not None:
+            local.unlink(missing_ok=True)
         elif exists(url):
             storage, path = _storage(url)
-            storage.rm(path, recursive=True)
+            storage.rm(glob.escape(path), recursive=True)  # which takes it for a pattern
 
 
-def _write_locally(path: Path, data: bytes | Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")  # the same one each time: a crash leaves but one
-    try:
-        with fresh.open("wb") as file:
-            with data.open("rb") if isinstance(data, Path) else BytesIO(data) as source:
-                shutil.copyfileobj(source, file, 1 << 20)
-            file.flush()
-            sync(file.fileno())
-        replace(fresh, path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)  # the new name itself lasts only once its folder is on the disk
+def move(path: Path, url: str) -> None:
+    """Put a local file in place as `write_atomically` does, and delete it where it was."""
+    with _naming(url, "written"):
+        local = local_path(url)
+        if local is not None:
+            local_files.move(path, local)
+            return
+    write_atomically(url, path)
+    path.unlink()
+
+
+def _any_hidden(name: str) -> bool:
+    return any(map(is_hidden, name.split("/")))
 
 
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _local(url: str) -> Path | None:
-    if url.startswith("file://"):
-        return Path(url.removeprefix("file://"))
-    return None if "://" in url else Path(url)
-
-
 def _storage(url: str) -> tuple[Any, str]:
     """An fsspec file system and the path in it."""
-    local = _local(url)
+    local = local_path(url)
     if local is not None:
         return LocalFileSystem(), str(local.absolute())
     return url_to_fs(url)
@@ -173,18 +203,6 @@ def _info(url: str) -> dict[str, Any] | None:
             return storage.info(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-
-
-def _local_files(root: Path, recursive: bool) -> Iterator[tuple[str, int | None]]:
-    def stop(error: OSError) -> None:
-        raise error  # os.walk would leave the folder out in silence
-
-    for folder, deeper, names in os.walk(root, onerror=stop, followlinks=True):
-        below = Path(folder).relative_to(root)
-        for name in names:
-            yield (below / name).as_posix(), os.path.getsize(os.path.join(folder, name))
-        if not recursive:
-            deeper.clear()
 
 
 def _remote_files(root: str, recursive: bool) -> Iterator[tuple[str, int | None]]:
@@ -225,6 +243,8 @@ def _naming(url: str, done: str) -> Iterator[None]:
     """Raises InputError in place of what a storage's library raises, of whatever class."""
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         raise _refusal(url, done, error) from error
 
@@ -234,6 +254,8 @@ def _refusal(url: str, done: str, error: Exception) -> InputError:
         return InputError(
             f"{url} needs a package that is not installed ({error}): pip install 'zeroseg[remote]'"
         )
+    if is_full(error):
+        return NoRoom(f"{url} cannot be {done} ({error}): its disk is full, free some of it")
     return InputError(
         f"{url} cannot be {done} ({type(error).__name__}: {error}): check the name, that you may "
         "do so, and the network if it is remote"

@@ -2,10 +2,8 @@
 
 import itertools
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -18,7 +16,13 @@ from zeroseg.data.crop_batches import CropBatch, CropReading
 from zeroseg.data.embeddings import TeacherRecord, embedding_members
 from zeroseg.data.loader import AtWork, load_in_workers
 from zeroseg.errors import InputError
-from zeroseg.store.set_writer import JobRecord, publish_shard, record_path, write_job_record
+from zeroseg.store.set_writer import (
+    JobRecord,
+    publish_shard,
+    record_path,
+    scratch,
+    write_job_record,
+)
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
 from zeroseg.training.teacher import ViewEncoder
@@ -95,8 +99,8 @@ class ShardEmbedder:
     def _write(self, shard: int, batches: Iterable[tuple[CropBatch, Tensor]], bar: tqdm) -> None:
         """Write one shard, its index, then its record."""
         lost: list[Lost] = []
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, self.names[shard])
+        with scratch(self.output) as folder:
+            path = folder / self.names[shard]
             with path.open("wb") as file, TarWriter(file, mtime=0) as tar:
                 for batch, embeddings in batches:
                     for members in self._members(batch, embeddings.cpu()):
