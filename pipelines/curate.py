@@ -1,0 +1,282 @@
+"""Choose which images of a set are worth training on; write which ones go, and why. No shard is changed.
+
+    zeroseg embed --shards data/photos --teacher ViT-L-14:openai --grids 1 --output data/photos-l14
+    zeroseg curate data/photos --embeddings data/photos-l14 --duplicates 0.95 --junk --output data/chosen
+    zeroseg train CONFIG --data.shards data/photos --data.selection data/chosen
+
+Steps are asked for by their options, and done in this order: --junk, --duplicates. Any number of
+processes share the shards; stopped and started again, with as many or not, they go on with the shards that
+are missing.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from accelerate import PartialState
+from tyro.constructors import PrimitiveConstructorSpec
+
+from pipelines.command_line import UNSET, read
+from pipelines.curation.facts import WORKING, Facts, FactsReading, joined
+from pipelines.curation.steps import (
+    Junk,
+    Verdict,
+    Verdicts,
+    exact_duplicates,
+    junk,
+    near_duplicates,
+    same_pictures,
+    unusable,
+)
+from shards.parallel import in_parallel
+from zeroseg.data.embeddings import EmbeddingSet, open_embeddings
+from zeroseg.data.views import ViewSet
+from zeroseg.errors import InputError
+from zeroseg.store.manifest import read_manifest
+from zeroseg.store.selection import (
+    NAME,
+    LeftOut,
+    SelectedShard,
+    Selection,
+    read_selection,
+    write_selection,
+)
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet, open_set
+from zeroseg.store.storage import exists, join, read_bytes, remove, write_atomically
+from zeroseg.training.processes import process_state
+
+COPY = 0.93
+"""Cosine from which two images are near copies unless `--duplicates` says another (docs/curation.md)."""
+OPTIONAL = PrimitiveConstructorSpec[float | None](
+    nargs=(0, 1),
+    metavar="[COSINE]",
+    instance_from_str=lambda words: float(words[0]) if words else COPY,
+    is_instance=lambda value: value is None or isinstance(value, float),
+    str_from_instance=lambda value: [str(value)],
+)
+PLAN = f"{WORKING}/plan.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurateConfig:
+    """Which images, compared by which embeddings, and what is asked of them."""
+
+    shards: tyro.conf.Positional[str]
+    """As `data.shards` of a training config; the selection is of all of them."""
+    output: str
+    """Folder or URL of the selection."""
+    embeddings: str = ""
+    """Folder that `zeroseg embed` wrote of these shards, with the 1x1 view; several are joined by `::`."""
+    duplicates: Annotated[float | None, OPTIONAL] = None
+    """Leave one of each group of duplicates, the one of most pixels: of one file (SHA-256), of one picture
+    whatever its size and file, and of near copies, as crops and mirrored ones, whose whole-image embeddings
+    have at least this cosine. Without a number it is what docs/curation.md chooses; 1 needs no embeddings."""
+    same_picture: float = 0.98
+    """Cosine from which two thumbnails (16 x 16, grey, less their mean) are of one picture; 1 compares files
+    alone."""
+    junk: bool = False
+    """Leave out what breaks a rule below."""
+    rules: Annotated[Junk, tyro.conf.arg(name="")] = field(default_factory=Junk)
+    workers: int = 2
+    """Processes that read images, beside each one of the job; 0 reads in that one."""
+    cache: ShardCache = field(default_factory=ShardCache)
+
+    def __post_init__(self) -> None:
+        if self.duplicates is not None and not 0 < self.duplicates <= 1:
+            raise InputError(
+                f"--duplicates is {self.duplicates}: it is a cosine, above 0 and at most 1"
+            )
+        if not 0 < self.same_picture <= 1:
+            raise InputError(
+                f"--same-picture is {self.same_picture}: it is a cosine, above 0 and at most 1"
+            )
+        if self.workers < 0:
+            raise InputError(f"--workers is {self.workers}: it must be at least 0")
+        if self.duplicates is None and not self.junk:
+            raise InputError("nothing is asked for: name --duplicates or --junk")
+        if self.compares and not self.embeddings:
+            raise InputError(
+                "near duplicates are found by embeddings: name --embeddings, as `zeroseg embed` "
+                "writes them, or --duplicates 1"
+            )
+
+    @property
+    def compares(self) -> bool:
+        """Whether embeddings are compared."""
+        return self.duplicates is not None and self.duplicates < 1
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """What is asked for, as plain values."""
+        steps: dict[str, Any] = {}
+        if self.junk:
+            steps["junk"] = asdict(self.rules)
+        if self.duplicates is not None:
+            steps["duplicates"] = self.duplicates
+            steps["same_picture"] = self.same_picture
+        return steps
+
+
+def curate(config: CurateConfig) -> Selection | None:
+    """Choose, and return the selection, in the main process and when it is written.
+
+    Raises InputError for anything wrong with the input, before any image is read, and when the output
+    holds something else or no image would stay.
+    """
+    state = process_state()
+    shards = open_set(config.shards, config.cache)
+    if len(set(shards.names)) < len(shards.names):
+        raise InputError("two shards have one name: a selection tells them by it, rename one")
+    embeddings = _embeddings(config, shards)
+    plan = _plan(config, shards)
+    finished = _begin(config.output, plan, claim=state.is_main_process)
+    if finished is not None:
+        return finished
+    reading = FactsReading(shards, embeddings, config.output, config.cache)
+    mine = range(len(shards.urls))[state.process_index :: state.num_processes]
+    todo = [shard for shard in mine if not reading.done(shard)]
+    images = sum(shards.counts[shard] for shard in todo)
+    names = [shards.names[shard] for shard in todo]
+    for _ in in_parallel(reading, todo, names, config.workers, images):
+        pass
+    if not state.is_main_process:
+        return None
+    for shard in range(len(shards.urls)):
+        while not reading.done(shard):  # until the other processes have read theirs
+            time.sleep(0.5)
+    facts = joined([reading.read(shard) for shard in range(len(shards.urls))])
+    selection = write_selection(
+        config.output,
+        _by_shard(shards, facts, choose(facts, config)),
+        steps=config.steps,
+        embeddings=plan["embeddings"],
+    )
+    remove(join(config.output, WORKING))
+    return selection
+
+
+def choose(facts: Facts, config: CurateConfig) -> Verdicts:
+    """The images that go, by number, each for the first step that it does not pass."""
+    left = np.ones(len(facts), bool)
+    verdicts: dict[int, Verdict] = {}
+
+    def do(step: Callable[..., Verdicts], *values: Any) -> None:
+        gone = step(facts, left, *values)
+        verdicts.update(gone)
+        left[list(gone)] = False
+
+    do(unusable)
+    if config.junk:
+        do(junk, config.rules)
+    if config.duplicates is not None:
+        do(exact_duplicates)
+        if config.same_picture < 1:
+            do(same_pictures, config.same_picture)
+    if config.compares:
+        do(near_duplicates, config.duplicates)
+    return verdicts
+
+
+def _embeddings(config: CurateConfig, shards: ShardSet) -> EmbeddingSet | None:
+    """The embeddings of whole images. Raises InputError when they are of others, or of crops."""
+    if not config.compares:
+        return None
+    stored = open_embeddings(config.embeddings, config.cache, ViewSet(grids=(1,)), skip=True)
+    if stored.record.crops.count > 1:
+        raise InputError(
+            f"{config.embeddings} holds embeddings of random crops, not of whole images: run "
+            "`zeroseg embed --grids 1` into another folder"
+        )
+    stored.check(shards.urls, stored.record.crops, stored.record.side)
+    embedded = dict(zip(stored.shards.names, stored.shards.counts, strict=True))
+    for name, count in zip(shards.names, shards.counts, strict=True):
+        if embedded[name] > count:
+            raise InputError(
+                f"{config.embeddings} holds {embedded[name]} embeddings for the {count} images of {name}: "
+                "they are of another set, run `zeroseg embed` on this one"
+            )
+    return stored
+
+
+def _plan(config: CurateConfig, shards: ShardSet) -> dict[str, Any]:
+    """What a selection depends on."""
+    folders = config.embeddings.split("::") if config.compares else []
+    manifests = [read_manifest(folder) for folder in folders]
+    told = [manifest.built_from.get("fingerprint", "") for manifest in manifests if manifest]
+    lines = zip(shards.names, shards.counts, shards.digests, strict=True)
+    return {
+        "steps": config.steps,
+        "embeddings": " ".join(told),
+        "shards": [list(line) for line in lines],
+    }
+
+
+def _begin(output: str, plan: dict[str, Any], *, claim: bool) -> Selection | None:
+    """Begin a selection or go on with it; it, if it is finished. Raises InputError for another one's folder."""
+    finished = read_selection(output) if exists(join(output, NAME)) else None
+    found: Any = plan
+    if finished is not None:
+        lines = [[s.name, s.samples, s.sha256] for s in finished.shards]
+        found = {"steps": finished.steps, "embeddings": finished.embeddings, "shards": lines}
+    elif exists(join(output, PLAN)):
+        found = json.loads(read_bytes(join(output, PLAN)))
+    if found != plan:
+        raise InputError(
+            f"{output} holds a selection of other shards, embeddings or steps: remove it, or choose "
+            "another --output"
+        )
+    if finished is None and claim:
+        write_atomically(join(output, PLAN), json.dumps(plan).encode())
+    return finished
+
+
+def _by_shard(
+    shards: ShardSet, facts: Facts, verdicts: Verdicts
+) -> dict[SelectedShard, list[LeftOut]]:
+    """Those that go, shard by shard, with what stays in their place by its name."""
+    starts = np.cumsum([0, *shards.counts])
+
+    def name(number: int) -> str:
+        shard = int(np.searchsorted(starts, number, side="right")) - 1
+        return f"{shards.names[shard]} {facts.key(number)}"
+
+    left_out = {}
+    for shard, count in enumerate(shards.counts):
+        first = int(starts[shard])
+        record = SelectedShard(
+            name=shards.names[shard], samples=count, sha256=shards.digests[shard], left_out=0
+        )
+        left_out[record] = [
+            LeftOut(
+                number=number,
+                key=facts.key(first + number),
+                reason=verdict.reason,
+                instead="" if verdict.instead is None else name(verdict.instead),
+                cosine=verdict.cosine,
+            )
+            for number in range(count)
+            if (verdict := verdicts.get(first + number)) is not None
+        ]
+    return left_out
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the command line, choose, and say how many stay."""
+    config = read(CurateConfig, arguments, "zeroseg curate", __doc__, *UNSET)
+    selection = curate(config)
+    if selection is not None:
+        total = sum(shard.samples for shard in selection.shards)
+        for reason, count in selection.reasons.items():
+            print(f"{count:8}  {reason}")
+        print(f"{config.output}: {selection.samples} of {total} images stay")
+    PartialState().destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What `zeroseg curate` chooses by."""

@@ -1,0 +1,113 @@
+"""Steps of `zeroseg curate`, each by itself, on facts that are written here."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipelines.curation.facts import SIDE, Facts, grey_levels, joined, thumbnail
+from pipelines.curation.steps import (
+    Junk,
+    exact_duplicates,
+    junk,
+    near_duplicates,
+    same_pictures,
+    unusable,
+)
+from shards.sample import encoded
+from zeroseg.data.near_pairs import unit
+
+
+def facts(count: int, **known) -> Facts:
+    """Of images a, b, c, ... of 100 x 100 pixels, none like another but for what is given."""
+    rng = np.random.default_rng(count)
+    plain = {
+        "keys": np.array([f"{number:03d}".encode() for number in range(count)]),
+        "digests": rng.integers(0, 256, (count, 32), dtype=np.uint8),
+        "sizes": np.full((count, 2), 100),
+        "flatness": np.full(count, 50, np.float32),
+        "thumbnails": rng.standard_normal((count, SIDE**2)).astype(np.float16),
+        "rows": rng.standard_normal((count, 64)).astype(np.float16),
+    }
+    return Facts(**plain | known)
+
+
+def everything(of: Facts) -> np.ndarray:
+    return np.ones(len(of), bool)
+
+
+def test_junk_goes_by_the_first_rule_that_it_breaks():
+    sizes = np.array([[100, 100], [63, 100], [64, 100], [600, 100], [500, 100], [40, 400]])
+    flatness = np.array([3.9, 50, 4.0, 50, 50, 1], np.float32)
+    of = facts(6, sizes=sizes, flatness=flatness)
+    found = {number: verdict.reason for number, verdict in junk(of, everything(of), Junk()).items()}
+    assert found == {0: "flat", 1: "tiny", 3: "narrow", 5: "flat"}
+    assert junk(of, everything(of), Junk(flat=0, tiny=0, narrow=0)) == {}
+    left = everything(of)
+    left[0] = False
+    assert 0 not in junk(of, left, Junk())
+
+
+def test_what_cannot_be_read_goes_and_what_has_no_embedding():
+    sizes = np.array([[0, 0], [9, 9], [9, 9]])
+    rows = np.array([[0, 0], [0, 0], [0, 1]], np.float16)
+    of = facts(3, sizes=sizes, rows=rows)
+    found = unusable(of, everything(of))
+    assert {n: v.reason for n, v in found.items()} == {0: "unreadable", 1: "no embedding"}
+    without = facts(3, sizes=sizes, rows=np.empty((3, 0), np.float16))
+    assert list(unusable(without, everything(without))) == [0]
+
+
+def test_of_near_copies_that_of_most_pixels_stays_then_the_first_key():
+    of = facts(6)
+    rows = unit(of.rows)
+    rows[3] = unit(rows[[0]] + 0.05 * rows[[4]])[0]
+    rows[5] = unit(rows[[1]] + 0.05 * rows[[4]])[0]
+    sizes = of.sizes.copy()
+    sizes[3] = 200
+    of = facts(6, rows=rows, sizes=sizes)
+    found = near_duplicates(of, everything(of), 0.99)
+    assert {n: (v.reason, v.instead) for n, v in found.items()} == {
+        0: ("near duplicate", 3),
+        5: ("near duplicate", 1),
+    }
+    assert found[0].cosine == pytest.approx(float(rows[0] @ rows[3]), abs=1e-4)
+    left = everything(of)
+    left[[0, 1]] = False
+    assert near_duplicates(of, left, 0.99) == {}
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.data())
+def test_of_one_file_the_first_key_stays(files, data):
+    digests = np.repeat(np.array(files, np.uint8)[:, None], 32, axis=1)
+    keys = data.draw(st.permutations(range(len(files))))
+    of = facts(len(files), digests=digests, keys=np.array([f"{k:02d}".encode() for k in keys]))
+    found = exact_duplicates(of, everything(of))
+    stay = set(range(len(files))) - found.keys()
+    assert sorted(files[number] for number in stay) == sorted(set(files))
+    for number, verdict in found.items():
+        assert verdict.instead in stay
+        assert files[verdict.instead] == files[number]
+        assert keys[verdict.instead] < keys[number]
+
+
+def test_thumbnails_are_alike_whatever_the_size_file_and_brightness():
+    rng = np.random.default_rng(0)
+    small = rng.integers(30, 200, (2, 8, 8, 1), dtype=np.uint8).repeat(3, axis=-1)
+    photo, other = (Image.fromarray(p).resize((320, 240), Image.Resampling.BICUBIC) for p in small)
+    smaller = photo.resize((80, 60)).point(lambda level: level * 0.8 + 20)
+    flat = Image.new("RGB", (64, 64), (9, 99, 9))
+    files = [encoded(np.array(p), "jpeg", quality=60) for p in (photo, smaller, other, flat, flat)]
+    rows = [thumbnail(grey_levels(data)) for data in files]
+    of = facts(5, thumbnails=np.array(rows, np.float16), sizes=np.array([[9, 9]] * 5))
+    found = same_pictures(of, everything(of), 0.98)
+    assert {n: v.instead for n, v in found.items()} == {1: 0}
+
+
+def test_facts_of_shards_are_joined_in_their_order():
+    one, none, two = facts(3), facts(0), facts(2)
+    both = joined([one, none, two])
+    assert len(both) == 5
+    assert both.key(3) == "000"
+    assert both.pixels.tolist() == [10_000] * 5
