@@ -14,7 +14,7 @@ from zeroseg.evaluation.inference import thresholds_reached, with_background
 from zeroseg.evaluation.metrics import (
     accuracy,
     boundary_counts,
-    confusion_matrices,
+    class_counts,
     confusion_matrix,
     frequency_weighted_iou,
     harmonic_mean,
@@ -110,10 +110,13 @@ def test_one_pass_counts_what_every_threshold_would_by_itself(data):
         threshold_counts(*maps, CLASSES) for maps in zip(predicted, labels, reached, strict=True)
     ]
     assert all((image[:, 3] > 0).all() for image in rows)
-    swept = confusion_matrices(torch.cat(rows), CLASSES, len(thresholds))
-    for threshold, confusion in zip(thresholds, swept, strict=True):
+    swept = class_counts(torch.cat(rows), CLASSES, len(thresholds))
+    for threshold, hits, truth, found in zip(thresholds, *swept, strict=True):
         by_itself = with_background(best, predicted, threshold, rule)
-        assert torch.equal(confusion, confusion_matrix(by_itself, labels, CLASSES))
+        confusion = confusion_matrix(by_itself, labels, CLASSES)
+        assert torch.equal(hits, confusion.diagonal())
+        assert torch.equal(truth, confusion.sum(dim=1))
+        assert torch.equal(found, confusion.sum(dim=0))
 
 
 @property_test

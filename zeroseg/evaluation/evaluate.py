@@ -53,7 +53,9 @@ def best_classes(
     if not protocol.area_threshold:
         return best, index
     classes = len(task.benchmark.classes)
-    area = F.one_hot(index.flatten(1), classes).sum(dim=1).double()
+    pixels = index.flatten(1)
+    area = best.new_zeros(len(pixels), classes, dtype=torch.float64)
+    area.scatter_add_(1, pixels, torch.ones_like(pixels, dtype=torch.float64))
     if task.benchmark.background:
         area[:, 0] = 0
     allowed = area > protocol.area_threshold * area.sum(dim=1, keepdim=True)

@@ -1,6 +1,7 @@
 """Segmentation metrics, all from integer counts of pixels over the whole dataset."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +32,8 @@ def threshold_counts(
 ) -> Int[Tensor, "entry 4"]:
     """Count pixels by (label, prediction, thresholds reached): a row for each that occurs, its count last.
 
-    `confusion_matrices` makes of the rows of all images what `confusion_matrix` would count at each
-    threshold. Errors are the same.
+    `class_counts` makes of the rows of all images what IoU at each threshold needs. Errors are those of
+    `confusion_matrix`.
     """
     levels = int(reached.max()) + 1 if reached.numel() else 1
     whole = _integers((classes + 1) * classes * levels, torch.int32)
@@ -43,18 +44,30 @@ def threshold_counts(
     return rows[rows[:, 0] >= 0]
 
 
-def confusion_matrices(
-    counts: Int[Tensor, "entry 4"], classes: int, thresholds: int
-) -> Int[Tensor, "threshold classes classes"]:
-    """Confusion matrices at so many rising thresholds: a pixel that does not reach one counts as
-    predicted 0, background, there."""
+class PixelCounts(NamedTuple):
+    """Pixels of each class at rising thresholds: right, in the truth, in the prediction."""
+
+    hits: Int[Tensor, "threshold classes"]
+    truth: Int[Tensor, "threshold classes"]
+    predicted: Int[Tensor, "threshold classes"]
+
+
+def class_counts(counts: Int[Tensor, "entry 4"], classes: int, thresholds: int) -> PixelCounts:
+    """Pixels at so many thresholds: one that does not reach a threshold counts as predicted 0, background,
+    there. No confusion matrix of each is made, which many classes leave no memory for."""
     label, predicted, reached, count = counts.long().unbind(dim=1)
-    joint = count.new_zeros(thresholds + 1, classes, classes)
-    joint.index_put_((reached, label, predicted), count, accumulate=True)
-    below = joint.cumsum(dim=0)[:-1]
-    above = joint.sum(dim=0) - below
-    above[:, :, 0] += below.sum(dim=2)
-    return above
+    columns = ((label, count * (label == predicted)), (predicted, count), (label, count))
+    right, found, true = (
+        count.new_zeros(thresholds + 1, classes)
+        .index_put_((reached, of), pixels, accumulate=True)
+        .cumsum(dim=0)
+        for of, pixels in columns
+    )
+    below, truth = true[:-1], true[-1:].expand(thresholds, -1)
+    hits, guessed = right[-1] - right[:-1], found[-1] - found[:-1]
+    hits[:, 0] += below[:, 0]
+    guessed[:, 0] += below.sum(dim=1)
+    return PixelCounts(hits, truth, guessed)
 
 
 def class_ious(

@@ -10,8 +10,8 @@ from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.metrics import (
     accuracy,
+    class_counts,
     class_ious,
-    confusion_matrices,
     frequency_weighted_iou,
     harmonic_mean,
     iou,
@@ -156,8 +156,9 @@ def threshold_curve(tally: Tally, absent: float) -> ThresholdCurve | None:
     """
     if len(tally.thresholds) < 2:
         return None
-    counts, steps = torch.from_numpy(tally.counts), len(tally.thresholds)
-    mious = mean_over(iou(confusion_matrices(counts, tally.classes, steps)), absent).tolist()
+    counts = torch.from_numpy(tally.counts)
+    ious = class_ious(*class_counts(counts, tally.classes, len(tally.thresholds)))
+    mious = mean_over(ious, absent).tolist()
     best = int(np.nanargmax(mious))
     ends = ([0.0, *tally.thresholds, 1.0], [mious[0], *mious, mious[-1]])
     return ThresholdCurve(
