@@ -173,7 +173,10 @@ def _record(kinds: tuple[Any, ...], value: Any, where: str, known: tuple[type, .
 def _items(kind: Any, inner: Sequence[Any], value: Any, where: str, known: tuple[type, ...]) -> Any:
     if not isinstance(value, list):
         raise _Mismatch(f"{where}: expected a list, found {value!r}")
-    kinds = inner if kind is tuple and inner[-1] is not Ellipsis else [inner[0]] * len(value)
+    each_its_own = kind is tuple and inner[-1] is not Ellipsis
+    if not each_its_own and inner[0] in (int, str) and {*map(type, value)} <= {inner[0]}:
+        return kind(value)  # as below, in a hundredth of the time: a matrix of 847 classes is long
+    kinds = inner if each_its_own else [inner[0]] * len(value)
     if len(kinds) != len(value):
         raise _Mismatch(f"{where}: expected {len(kinds)} values, found {value!r}")
     pairs = enumerate(zip(kinds, value, strict=True))
