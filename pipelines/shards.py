@@ -11,6 +11,7 @@ import tyro
 from pipelines.cli import choose
 from pipelines.command_line import UNSET, read
 from shards.ade20k import ADE20K
+from shards.ade20k_full import ADE20KFull
 from shards.build import Limits, build
 from shards.check import check
 from shards.cityscapes import Cityscapes
@@ -64,6 +65,7 @@ KINDS: dict[str, tuple[type[Corpus], str]] = {
     "panoptic": (Panoptic, "panoptic_val2017.json val2017 data/panoptic"),
     "copy": (Copy, "data/photos data/photos-chosen --selection chosen"),
     "ade20k": (ADE20K, "ADEChallengeData2016 data/ade20k/val"),
+    "ade20k-full": (ADE20KFull, "ADE20K_2021_17_01 data/ade20k-full/val"),
     "cityscapes": (Cityscapes, "cityscapes data/cityscapes/val"),
 }
 """By name: what a set is built from, and an example of its arguments."""

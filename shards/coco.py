@@ -14,25 +14,23 @@ from shards.instances import Outlined, outlined, read_outlined
 from shards.labelled import need, need_package, paired, read_pair
 from shards.sample import Source
 from zeroseg.data.label_files import label_ids
-from zeroseg.datasets.benchmarks import COCO_OBJECT, COCO_STUFF171, IGNORE
+from zeroseg.datasets.benchmarks import COCO_OBJECT, COCO_STUFF171, COCO_STUFF182, IGNORE
+from zeroseg.datasets.class_names import COCO_ABSENT
 from zeroseg.errors import InputError
 
-ABSENT = {12: "street sign", 26: "hat", 29: "shoe", 30: "eye glasses", 45: "plate"}
-ABSENT |= {66: "mirror", 68: "window", 69: "desk", 71: "door", 83: "blender", 91: "hair brush"}
-"""Categories that nothing is labelled with."""
 THINGS = {
     category: label
-    for label, category in enumerate((i for i in range(1, 92) if i not in ABSENT), 1)
+    for label, category in enumerate((i for i in range(1, 92) if i not in COCO_ABSENT), 1)
 }
 """COCO-Object's label, 1 to 80, of each thing."""
-USED = [i for i in range(1, 183) if i not in ABSENT]
+USED = [i for i in range(1, 183) if i not in COCO_ABSENT]
 """Categories in the order of COCO-Stuff's labels."""
-NAMES = ABSENT | dict(zip(USED, COCO_STUFF171.classes, strict=True))
+NAMES = dict(enumerate(COCO_STUFF182.classes, 1))
 """Of each category, 1 to 182."""
 MASK_IDS = dict.fromkeys(range(255), 0) | THINGS | {255: IGNORE}
 """COCO-Object's labels of category ids."""
 CLASSES = {
-    182: tuple(NAMES[i] for i in range(1, 183)),
+    182: COCO_STUFF182.classes,
     171: COCO_STUFF171.classes,
     81: COCO_OBJECT.classes,
 }

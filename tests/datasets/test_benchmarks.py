@@ -12,13 +12,16 @@ from zeroseg.data.label_files import decode_labels
 from zeroseg.datasets import class_names
 from zeroseg.datasets.benchmarks import (
     ADE150,
+    ADE847,
     BENCHMARKS,
     CITYSCAPES19,
     COCO_OBJECT,
     COCO_STUFF171,
+    COCO_STUFF182,
     COCO_THINGS,
     CONTEXT59,
     CONTEXT60,
+    CONTEXT459,
     IGNORE,
     SCENES,
     SCENES_OBJECTS,
@@ -44,6 +47,9 @@ SIZES = {
     "coco-stuff171": 171,
     "ade150": 150,
     "cityscapes19": 19,
+    "pascal-context459": 459,
+    "coco-stuff182": 182,
+    "ade847": 847,
     "voc20-15-5": 20,
     "coco-stuff171-156-15": 171,
     "context33-29-4": 33,
@@ -130,6 +136,10 @@ def test_four_scene_classes_are_unseen_shapes_of_seen_ones_in_colours_of_their_o
         (COCO_STUFF171, {0: "person", 79: "toothbrush", 80: "banner", 145: "sky-other"}),
         (COCO_STUFF171, {84: "building-other", 159: "wall-brick", 170: "wood"}),
         (ADE150, {0: "wall", 7: "bed", 12: "person", 89: "television receiver", 149: "flag"}),
+        (CONTEXT459, {0: "accordion", 307: "pottedplant", 430: "unknown", 458: "wool"}),
+        (COCO_STUFF182, {0: "person", 11: "street sign", 90: "hair brush", 181: "wood"}),
+        (ADE847, {0: "wall", 114: "bag", 235: "patio", 280: "patio, terrace"}),
+        (ADE847, {147: "screen, crt screen", 846: "adding machine"}),
         (CITYSCAPES19, {0: "road", 6: "traffic light", 12: "rider", 18: "bicycle"}),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -139,7 +149,8 @@ def test_classes_keep_their_official_place_and_spelling(benchmark, places):
 
 
 def test_classes_that_datasets_sort_by_name_are_sorted():
-    for names in (class_names.VOC, class_names.CONTEXT, class_names.COCO_STUFF):
+    sorted_lists = (class_names.VOC, class_names.CONTEXT, class_names.CONTEXT459)
+    for names in (*sorted_lists, class_names.COCO_STUFF):
         assert list(names) == sorted(names)
 
 
@@ -149,6 +160,33 @@ def test_every_ade_class_is_the_first_of_its_synonyms():
         words = synonyms.split(", ")
         assert words[0] == name
         assert len(set(words)) == len(words)
+
+
+def test_classes_of_ade_that_begin_alike_have_all_their_synonyms_and_others_the_first():
+    lists = list(class_names.ADE847_SYNONYMS.values())
+    firsts = [names.split(", ")[0] for names in lists]
+    assert len(set(firsts)) == 847 - 10
+    for name, first, names in zip(class_names.ADE847, firsts, lists, strict=True):
+        assert name == (names if firsts.count(first) > 1 else first)
+        assert len(set(names.split(", "))) == names.count(", ") + 1
+
+
+def test_most_of_ades_150_classes_are_among_its_847():
+    every = set(class_names.ADE847_SYNONYMS.values())
+    assert len(every & set(class_names.ADE_SYNONYMS)) >= 145
+
+
+def test_frequent_classes_of_context_are_among_all():
+    assert set(class_names.CONTEXT) <= set(class_names.CONTEXT459)
+
+
+def test_sets_of_182_ids_hold_all_of_coco_stuff(tmp_path):
+    put(str(tmp_path), STUFF_FILES)
+    source = COCOStuff(tmp_path, ids=182).source()
+    assert COCO_STUFF182.on(source.classes).label_map == ()
+    places = COCO_STUFF171.on(source.classes).label_map
+    assert sorted(set(places) - {IGNORE}) == list(range(171))
+    assert places.count(IGNORE) == 11
 
 
 def mapped(labels, benchmark):

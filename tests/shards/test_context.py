@@ -1,12 +1,14 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards import context as ctx
 from shards.context import PascalContext
-from tests.support.corpora import put, samples
+from tests.support.corpora import bad, put, samples
 from tests.support.releases import (
     CONTEXT,
+    CONTEXT459_FILES,
     CONVERTED_FILES,
     MAIN_FILES,
     MAT_FILES,
@@ -15,8 +17,10 @@ from tests.support.releases import (
     first_row,
     good,
     label_map,
+    mat,
 )
 from zeroseg.datasets import class_names
+from zeroseg.datasets.benchmarks import CONTEXT60, CONTEXT459, IGNORE
 from zeroseg.errors import InputError
 
 
@@ -57,9 +61,32 @@ def test_a_labels_file_without_one_of_the_59_is_an_error_naming_it(tmp_path):
         PascalContext(tmp_path).source()
 
 
-def test_context_has_59_or_60_classes(tmp_path):
-    with pytest.raises(InputError, match="not 459"):
-        PascalContext(tmp_path, classes=459).source()  # type: ignore[arg-type]
+def test_context_has_59_60_or_459_classes(tmp_path):
+    with pytest.raises(InputError, match="not 100"):
+        PascalContext(tmp_path, classes=100).source()  # type: ignore[arg-type]
+
+
+def test_all_of_contexts_ids_become_459_classes_and_what_is_unlabelled_is_ignored(tmp_path):
+    put(str(tmp_path), MAIN_FILES | CONTEXT459_FILES)
+    source = PascalContext(tmp_path, classes=459).source()
+    (sample,) = samples(source)
+    assert first_row(sample) == [IGNORE, 0, 1, 254, 255, 458]
+    assert source.classes == class_names.CONTEXT459
+    assert source.built_from["classes"] == "459"
+
+
+def test_an_id_beyond_the_459_is_left_out_by_name(tmp_path):
+    file, strange = "trainval/2008_000002.mat", mat(LabelMap=np.full((8, 6), 460, np.uint16))
+    put(str(tmp_path), MAIN_FILES | CONTEXT459_FILES | {file: strange})
+    assert bad(PascalContext(tmp_path, classes=459).source()) == [
+        f"{tmp_path / file}: holds id 460, which this dataset does not have"
+    ]
+
+
+def test_all_classes_need_the_release_not_its_conversion(tmp_path):
+    put(str(tmp_path), MAIN_FILES | CONVERTED_FILES)
+    with pytest.raises(InputError, match="trainval"):
+        PascalContext(tmp_path, classes=459).source()
 
 
 def test_context_without_annotations_names_the_releases(tmp_path):
@@ -74,7 +101,21 @@ def test_contexts_59_are_found_wherever_labels_txt_has_them(tmp_path_factory, or
     file = tmp_path_factory.getbasetemp() / "labels.txt"
     names = dict(zip(order, NUMBERED, strict=True))
     file.write_text("".join(f"{i}: {name}\n" for i, name in names.items()))
-    numbers = ctx.numbers(file)
-    assert numbers.keys() == set(range(460))
-    found = {names[i]: number for i, number in numbers.items() if number}
-    assert found == {name: number for number, name in enumerate(class_names.CONTEXT, 1)}
+    table = ctx.table_of(ctx.names_by_id(file, class_names.CONTEXT), CONTEXT60)
+    assert table.keys() == set(range(460))
+    found = {names[i]: label for i, label in table.items() if label}
+    assert found == {name: label for label, name in enumerate(class_names.CONTEXT, 1)}
+
+
+@settings(max_examples=10)
+@given(st.permutations(range(1, 460)), st.booleans())
+def test_all_459_are_found_wherever_labels_txt_has_them_and_however_it_spaces_them(
+    tmp_path_factory, order, spaces
+):
+    file = tmp_path_factory.getbasetemp() / "labels459.txt"
+    names = dict(zip(order, class_names.CONTEXT459, strict=True))
+    written = {i: name if spaces else name.replace(" ", "") for i, name in names.items()}
+    file.write_text("".join(f"{i}: {name}\n" for i, name in written.items()))
+    table = ctx.table_of(ctx.names_by_id(file, class_names.CONTEXT459), CONTEXT459)
+    assert table.pop(0) == IGNORE
+    assert {i: class_names.CONTEXT459[label] for i, label in table.items()} == names

@@ -17,6 +17,7 @@ from tests.support.corpora import bad, put, samples
 from tests.support.releases import (
     ADE,
     ADE_FILES,
+    ADE_FULL,
     CONTEXT,
     FRANKFURT,
     MAKERS,
@@ -55,6 +56,9 @@ WIDE = encoded(np.zeros((8, 9, 3), np.uint8), "jpeg")
         ("context", "trainval", "trainval.tar.gz"),
         ("ade20k", f"{ADE}/images/validation", "ADEChallengeData2016.zip"),
         ("ade20k", f"{ADE}/annotations/validation", "ADEChallengeData2016.zip"),
+        ("context459", "labels.txt", "trainval.tar.gz"),
+        ("context459", "trainval", "trainval.tar.gz"),
+        ("ade20k_full", f"{ADE_FULL}/validation", "ADE20K_2021_17_01.zip"),
         ("cityscapes", "leftImg8bit/val", "leftImg8bit_trainvaltest.zip"),
         ("cityscapes", "gtFine/val", "gtFine_trainvaltest.zip"),
         ("coco_object", "val2017", "val2017.zip"),

@@ -11,6 +11,7 @@ from scipy.io import savemat
 
 from shards import coco
 from shards.ade20k import ADE20K
+from shards.ade20k_full import ADE20KFull
 from shards.cityscapes import Cityscapes
 from shards.coco import COCOMasks, COCOObject, COCOStuff
 from shards.context import PascalContext
@@ -69,7 +70,7 @@ def label_map(sample: Sample) -> np.ndarray:
     assert sample.labels is not None
     with Image.open(io.BytesIO(sample.labels)) as image:
         assert image.format == "PNG"
-        assert image.mode in ("L", "P")
+        assert image.mode in ("L", "P", "I;16")
         return np.array(image)
 
 
@@ -103,6 +104,10 @@ SBD_FILES = {
 }
 
 
+def context459(root: Path) -> PascalContext:
+    return PascalContext(root, classes=459)
+
+
 def voc_aug(root: Path) -> PascalVOC:
     return PascalVOC(root, "train_aug", sbd=root)
 
@@ -123,6 +128,13 @@ MAT_FILES = {
     "trainval/2008_000002.mat": mat(LabelMap=CONTEXT_IDS),
     "trainval/2008_000004.mat": mat(LabelMap=CONTEXT_IDS),
 }
+CONTEXT459_IDS = np.full((8, 6), 459, np.uint16)
+CONTEXT459_IDS[0] = [0, 1, 2, 255, 256, 459]
+CONTEXT459_FILES = {
+    "labels.txt": "".join(f"{i}: {n}\n" for i, n in enumerate(class_names.CONTEXT459, 1)).encode(),
+    "trainval/2008_000002.mat": mat(LabelMap=CONTEXT459_IDS),
+    "trainval/2008_000004.mat": mat(LabelMap=CONTEXT459_IDS),
+}
 CONVERTED_FILES = {
     f"{CONTEXT}/ImageSets/SegmentationContext/val.txt": b"2008_000004\n",
     f"{CONTEXT}/SegmentationClassContext/2008_000004.png": png(ids(0, 1, 59, 255)),
@@ -135,6 +147,27 @@ ADE_FILES = {
     f"{ADE}/annotations/validation/ADE_val_00000001.png": png(ids(0, 1, 150)),
     f"{ADE}/images/training/ADE_train_00000001.jpg": OTHER,
     f"{ADE}/annotations/training/ADE_train_00000001.png": png(ids(7)),
+}
+
+
+def seg_png(objects: np.ndarray) -> bytes:
+    """As ADE20K's full release has the numbers of objects; blue counts them."""
+    pixels = np.stack([objects // 256 * 10, objects % 256, np.arange(48).reshape(8, 6)], axis=2)
+    return encoded(pixels.astype(np.uint8), "png")
+
+
+ADE_FULL = "ADE20K_2021_17_01/images/ADE"
+AIRPORT = f"{ADE_FULL}/validation/transportation/airport_terminal/ADE_val_00000001"
+ADE_OBJECTS = np.full((8, 6), 3148)
+ADE_OBJECTS[0] = [0, 2978, 312, 1, 3688, 3148]
+ADE_FULL_FILES = {
+    f"{AIRPORT}.jpg": PHOTO,
+    f"{AIRPORT}.json": b"{}",
+    f"{AIRPORT}_seg.png": seg_png(ADE_OBJECTS),
+    f"{AIRPORT}_parts_1.png": STREET,
+    f"{AIRPORT}/instance_000_ADE_val_00000001.png": png(ids(0, 255)),
+    f"{ADE_FULL}/training/urban/street/ADE_train_00000001.jpg": OTHER,
+    f"{ADE_FULL}/training/urban/street/ADE_train_00000001_seg.png": seg_png(ADE_OBJECTS),
 }
 
 
@@ -211,7 +244,9 @@ MAKERS = {
     "voc_aug": (voc_aug, VOC_FILES | SBD_FILES),
     "context": (PascalContext, MAIN_FILES | MAT_FILES),
     "converted": (PascalContext, MAIN_FILES | CONVERTED_FILES),
+    "context459": (context459, MAIN_FILES | CONTEXT459_FILES),
     "ade20k": (ADE20K, ADE_FILES),
+    "ade20k_full": (ADE20KFull, ADE_FULL_FILES),
     "cityscapes": (Cityscapes, CITY_FILES),
     "coco_object": (COCOObject, COCO_FILES),
     "coco_stuff": (COCOStuff, STUFF_FILES),

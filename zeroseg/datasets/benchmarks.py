@@ -152,6 +152,9 @@ CONTEXT60 = Benchmark(
 CONTEXT59 = _narrowed("context59", CONTEXT60, class_names.CONTEXT)
 """PASCAL Context without background, on the shards of `context60` or such with 59 classes."""
 
+CONTEXT459 = Benchmark(name="pascal-context459", classes=class_names.CONTEXT459, background=False)
+"""PASCAL Context by all its classes; pixels that nobody labelled are ignored."""
+
 COCO_OBJECT = Benchmark(
     name="coco-object", classes=("background", *class_names.COCO_THINGS), background=True
 )
@@ -166,8 +169,17 @@ COCO_STUFF171 = Benchmark(
 )
 """COCO-Stuff 164k: 80 things, then 91 kinds of stuff; unlabelled pixels are ignored."""
 
+COCO_STUFF182 = Benchmark(
+    name="coco-stuff182", classes=class_names.COCO_CATEGORIES, background=False
+)
+"""COCO-Stuff 164k by category id less one. Nothing is labelled with 11 of them, which a model can take
+for what is: score `coco-stuff171`, on the same shards, where ids do not matter."""
+
 ADE150 = Benchmark(name="ade150", classes=class_names.ADE, background=False)
 """ADE20K's scene parsing classes; all else is ignored."""
+
+ADE847 = Benchmark(name="ade847", classes=class_names.ADE847, background=False)
+"""ADE20K's full release by the 847 classes of MaskFormer's label maps; all else is ignored."""
 
 CITYSCAPES19 = Benchmark(name="cityscapes19", classes=class_names.CITYSCAPES, background=False)
 """Cityscapes' scored classes; all else is ignored."""
@@ -217,6 +229,6 @@ BENCHMARKS = {
     benchmark.name: benchmark
     for benchmark in (
         (SCENES, SCENES_OBJECTS, VOC21, VOC20, CONTEXT60, CONTEXT59, COCO_OBJECT, COCO_THINGS)
-        + (COCO_STUFF171, ADE150, CITYSCAPES19, *SPLITS)
+        + (COCO_STUFF171, ADE150, CITYSCAPES19, CONTEXT459, COCO_STUFF182, ADE847, *SPLITS)
     )
 }

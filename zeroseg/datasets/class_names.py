@@ -3,10 +3,28 @@
 Each list was compared with its source, name by name; commits are of the repositories named.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 
 def _listed(text: str, mark: str = ",") -> tuple[str, ...]:
     """The names between marks, however lines break."""
     return tuple(" ".join(name.split()) for name in text.split(mark))
+
+
+def _numbered(file: str) -> dict[int, str]:
+    """Names by id, in the order of a file beside this one: lines `id: name`."""
+    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
+    return {int(i): name for i, _, name in (line.partition(": ") for line in text.splitlines())}
+
+
+def _told_apart(lists: Sequence[str]) -> tuple[str, ...]:
+    """The first of each class's synonyms; where several classes begin alike, all of them."""
+    firsts = [names.split(", ")[0] for names in lists]
+    return tuple(
+        names if firsts.count(first) > 1 else first
+        for first, names in zip(firsts, lists, strict=True)
+    )
 
 
 VOC = _listed("""
@@ -34,6 +52,11 @@ CONTEXT33 = _listed("""
 bcmi/CaGNet-Zero-Shot-Semantic-Segmentation, commit dc22d5d), in its order; it calls `table`
 diningtable."""
 
+CONTEXT459 = tuple(_numbered("context459.txt").values())
+"""PASCAL Context's 459 classes, ids 1 to 459 of the release's `labels.txt`: the names of CAT-Seg's
+`pc459.json` (cvlab-kaist/CAT-Seg, commit dc295ee), which leaves out spaces; they are where OpenSeg's
+list has them (`pascal_context_459.txt` of NVlabs/ODISE, commit 49c0378). One of them is `unknown`."""
+
 COCO_THINGS = _listed("""
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
     fire hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant,
@@ -60,6 +83,14 @@ COCO_STUFF = _listed("""
     window-other, wood
 """)
 """COCO-Stuff's 91 kinds of stuff: ids 92 to 182 of the same file."""
+
+COCO_ABSENT = {12: "street sign", 26: "hat", 29: "shoe", 30: "eye glasses", 45: "plate"}
+COCO_ABSENT |= {66: "mirror", 68: "window", 69: "desk", 71: "door", 83: "blender", 91: "hair brush"}
+"""By id: the 11 categories of the same file that nothing is labelled with."""
+
+_USED = iter(COCO_THINGS + COCO_STUFF)
+COCO_CATEGORIES = tuple(COCO_ABSENT.get(i) or next(_USED) for i in range(1, 183))
+"""All 182 categories, in order of id."""
 
 ADE_SYNONYMS = _listed(
     """
@@ -112,6 +143,16 @@ release keep, and of mmsegmentation's names."""
 
 ADE = tuple(names.split(", ")[0] for names in ADE_SYNONYMS)
 """The first of each class's synonyms."""
+
+ADE847_SYNONYMS = _numbered("ade847.txt")
+"""The 847 classes of ADE20K's full release of 2021 with their synonyms, by the release's number of an
+object, in the order of the label maps that MaskFormer made popular
+(`prepare_ade20k_full_sem_seg.py` of facebookresearch/MaskFormer, commit f2d27b2; CAT-Seg's
+`ade847.json` has the same)."""
+
+ADE847 = _told_apart(tuple(ADE847_SYNONYMS.values()))
+"""The first of each class's synonyms. 19 classes share that with another (three begin with `bag`): they
+have all of theirs, so that `patio` and `patio, terrace` are two classes as they are there."""
 
 CITYSCAPES = _listed("""
     road, sidewalk, building, wall, fence, pole, traffic light, traffic sign, vegetation, terrain,

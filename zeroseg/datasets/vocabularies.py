@@ -90,7 +90,13 @@ _WORDS: dict[str, dict[tuple[str, ...], Mapping[str, tuple[str, ...]]]] = {
         class_names.ADE: {
             name: (all_names,)
             for name, all_names in zip(class_names.ADE, class_names.ADE_SYNONYMS, strict=True)
-        }
+        },
+        class_names.ADE847: {
+            name: (all_names,)
+            for name, all_names in zip(
+                class_names.ADE847, class_names.ADE847_SYNONYMS.values(), strict=True
+            )
+        },
     },
 }
 """By whose words and by a dataset's classes: the queries of each class that has others than its
@@ -101,7 +107,8 @@ def vocabulary(benchmark: Benchmark, names: Names = "plain") -> Vocabulary:
     """The queries for a benchmark's classes.
 
     - plain: one query a class and none for background: its official name, with joined words
-      written apart (`dining table`) and without COCO-Stuff's markers `-other` and `-stuff`. Ours.
+      written apart (`dining table`) and without COCO-Stuff's markers `-other` and `-stuff`, but where
+      another class of the benchmark has that name. Ours.
     - official: the official names to the letter, as mmsegmentation spells them. TCL's evaluation
       takes these (khanrc/tcl, commit e643d68).
     - named: as plain, and background is asked for by the word "background", as by models that learnt it
@@ -111,7 +118,7 @@ def vocabulary(benchmark: Benchmark, names: Names = "plain") -> Vocabulary:
     - sclip: SCLIP's name files (`configs/cls_*.txt` of wangf3014/SCLIP, commit 57fa9aa). A class
       may have several queries, of which the best counts, and so may background. Spaces are left
       out for COCO-Stuff, ADE20K and Cityscapes, as in its files.
-    - synonyms: ADE20K's official synonyms, averaged.
+    - synonyms: ADE20K's official synonyms, of 150 or 847 classes, averaged.
 
     Raises InputError, naming those that exist, when the benchmark has no such names.
     """
@@ -131,7 +138,8 @@ def named_classes(benchmark: Benchmark) -> tuple[str, ...]:
 
 def _words(benchmark: Benchmark, names: str) -> Mapping[str, tuple[str, ...]]:
     """Queries of the classes that are asked for by other words than their name."""
-    everyones = {"plain": _PLAIN, "official": {}, "named": _PLAIN | _NAMED_BACKGROUND}
+    free = {name: words for name, words in _PLAIN.items() if not {*words} & {*benchmark.classes}}
+    everyones = {"plain": free, "official": {}, "named": free | _NAMED_BACKGROUND}
     lists = {
         whose: table[benchmark.names] for whose, table in _WORDS.items() if benchmark.names in table
     }
