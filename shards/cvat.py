@@ -16,7 +16,13 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from shards.class_list import ClassList, Entry, listed, parse_colour, read_class_list, refuse_twice
+from shards.class_entries import Entry, labelmap_entries
+from shards.class_list import (
+    ClassList,
+    listed,
+    read_class_list,
+    refuse_twice,
+)
 from shards.folder import SUFFIXES, distinct_keys
 from shards.labelled import need, need_package, paired, read_pair
 from shards.masks import Decoder, digest, identity
@@ -135,17 +141,8 @@ class CVATMasks:
 
 def read_labelmap(file: Path) -> ClassList:
     """Names and colours of a labelmap, background first. Raises InputError where it is none."""
-    entries = []
     try:
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
-        for line in lines:
-            if not line.strip() or line.startswith("#"):
-                continue
-            name, colour, *_ = line.rsplit(":", 3) if line.count(":") >= 3 else line.rsplit(":", 1)
-            found = parse_colour(colour)
-            if found is None:
-                raise ValueError(f"line {line!r} has no colour r,g,b")
-            entries.append(Entry(name, colour=found))
+        entries = list(labelmap_entries(file.read_bytes().decode("utf-8-sig")))
     except ValueError as error:
         raise InputError(f"{file} is not CVAT's labelmap ({error}): export it again") from error
     return listed(_background_first(entries), str(file))

@@ -7,7 +7,7 @@ point on it; a mask lies from the first of its points on, as a PNG in base64. Pi
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -64,7 +64,8 @@ class LabelMe:
     annotations: Path
     """Folder of the JSON files, to any depth."""
     images: Path | None = None
-    """Folder of the photos, each of the name and place of its JSON file; by default beside them."""
+    """Folder of the photos, each of the name and place of its JSON file, or where that says; by default
+    beside them. Where there is none, the photo in the JSON file is taken."""
     classes: Path | None = None
     """Text of a name a line, CSV or JSON; commas or `|` separate synonyms."""
     ignore: tuple[str, ...] = ()
@@ -106,27 +107,32 @@ def _by_name(folder: Path, suffixes: frozenset[str]) -> dict[str, str]:
 def _read(
     folder: Path, images: Path, names: Names, unit: Annotated
 ) -> Iterator[Sample | BadSample]:
-    file, photo = folder / unit.file, unit.photo
+    file, key = folder / unit.file, key_of(f"{unit.name}.jpg")
     try:
         with naming(file):
             content = json.loads(file.read_bytes())
             if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
                 raise BadSample("is not LabelMe's: it has no list of shapes")
-            photo = photo or _named_photo(images, Path(unit.name).parent, content.get("imagePath"))
+            photo = unit.photo or _named_photo(images, Path(unit.name).parent, content)
+            inside = None if photo else base64.b64decode(content["imageData"])
     except BadSample as error:
         yield error
     else:
-        place = Place(images / photo, photo, str(file), key_of(f"{unit.name}.jpg"))
+        place = Place(images / photo if photo else file, photo or unit.file, str(file), key, inside)
         yield from read_drawn(place, partial(_drawing, content), names)
 
 
-def _named_photo(images: Path, place: Path, told: Any) -> str:
-    """The photo that a file names, from its own place or in its folder alone."""
+def _named_photo(images: Path, place: Path, content: Mapping[str, Any]) -> str:
+    """The photo that a file names, from its own place or in its folder alone; nothing where it is in the
+    file itself. Raises BadSample where it is nowhere."""
+    told = content.get("imagePath")
     path = PureWindowsPath(str(told)).as_posix()
     for name in (str(place / path), str(place / Path(path).name)):
         if (images / name).is_file():
             return name
-    raise BadSample(f"its photo {told!r} is missing")
+    if not isinstance(content.get("imageData"), str):
+        raise BadSample(f"its photo {told!r} is missing")
+    return ""
 
 
 def _drawing(content: dict[str, Any]) -> Drawing:

@@ -12,7 +12,8 @@ from jaxtyping import UInt, UInt16
 from numpy import ndarray
 from PIL import Image
 
-from shards.class_list import ClassList, Colour, parse_colour, read_class_list
+from shards.class_entries import Colour, parse_colour
+from shards.class_list import ClassList, read_class_list
 from shards.folder import SUFFIXES
 from shards.labelled import Pair, need, paired, read_pair
 from shards.sample import BadSample, Source
@@ -103,7 +104,7 @@ class Decoder:
         Raises BadSample for what the list does not have and for a picture that keeps no ids, and what
         decoders raise.
         """
-        found = _ids(data) if self.classes.ids else None
+        found = _ids(data, bool(self.classes.colours)) if self.classes.ids else None
         if found is not None:
             ignored = self.ignored_ids | {IGNORED_BYTE, IGNORE}
             known = dict.fromkeys(ignored, IGNORE) | dict(self.classes.ids)
@@ -154,8 +155,9 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _ids(data: bytes) -> UInt[ndarray, "height width"] | None:
-    """The ids of a map of one channel, or of three that are the same everywhere; None in colours."""
+def _ids(data: bytes, coloured: bool) -> UInt[ndarray, "height width"] | None:
+    """The ids of a map of one channel, or, where no colours are known, of three that are the same
+    everywhere; None in colours."""
     with Image.open(io.BytesIO(data)) as picture:
         _refuse_lossy(picture)
         form, mode = picture.format, picture.mode
@@ -166,6 +168,8 @@ def _ids(data: bytes) -> UInt[ndarray, "height width"] | None:
             raise BadSample(f"ids need one channel of 8 or 16 bits, this is {form}, mode {mode}")
         with opened(data) as picture:
             return np.array(picture)
+    if coloured:
+        return None
     codes = colour_codes(data)
     grey = codes & 255
     return grey.astype(np.uint8) if (codes == grey * 0x010101).all() else None

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import UInt16
 from numpy import ndarray
 
-from shards.class_list import ClassList, Entry, listed, plain, read_class_list, refuse_twice
+from shards.class_entries import Entry
+from shards.class_list import ClassList, listed, plain, read_class_list, refuse_twice
 from shards.labelled import Pair, need, read_pair
 from shards.masks import colour_codes, digest, identity, looked_up
 from shards.sample import BadSample, Sample, Source, key_of

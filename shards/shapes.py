@@ -170,6 +170,8 @@ class Place(NamedTuple):
     about: str
     """What names the drawing in a loss."""
     key: str
+    data: bytes | None = None
+    """The photo's file, where what was drawn on it holds that."""
 
 
 def read_drawn(
@@ -182,7 +184,7 @@ def read_drawn(
     """
     try:
         with naming(place.photo):
-            data = place.photo.read_bytes()
+            data = place.photo.read_bytes() if place.data is None else place.data
             stored = image_size(data)
             orientation = stored_orientation(data)
         with naming(place.about):

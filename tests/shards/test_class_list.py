@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.class_list import parse_colour, read_class_list
+from shards.class_entries import parse_colour
+from shards.class_list import read_class_list
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.errors import InputError
 
@@ -28,6 +29,12 @@ def read(folder, name, text):
         ("names.csv", "name\ncup|mug\nfork\n"),
         ("names.csv", 'id,name\n1,fork\n0,"cup, mug"\n'),
         ("names.csv", "0,cup|mug\n1,fork\n"),
+        ("names.csv", "name\ncup, mug\nfork\n"),
+        ("names.csv", 'name;id\n"cup, mug";0\nfork;1\n'),
+        ("labels.txt", "1: fork\n0: cup, mug\n"),
+        ("labels.txt", "0 cup|mug\n1 fork\n"),
+        ("config.json", '{"id2label": {"0": "cup|mug", "1": "fork"}}'),
+        ("coco.json", '{"categories": [{"id": 1, "name": "fork"}, {"id": 0, "name": "cup|mug"}]}'),
         ("names.csv", "Name;Index\ncup|mug;0\nfork;1\n"),
         ("names.tsv", "1\tfork\n0\tcup, mug\n"),
         ("names.json", '["cup|mug", "fork"]'),
@@ -54,6 +61,7 @@ def test_names_and_ids_are_the_same_in_every_form(tmp_path, file, text):
         ("colours.csv", "name,color\ncup,#ff0000\nfork,#0000FF\n"),
         ("colours.csv", 'label,rgb\ncup,"255,0,0"\nfork,"(0, 0, 255)"\n'),
         ("colours.json", '{"cup": [255, 0, 0], "fork": [0, 0, 255]}'),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\ncup:255,0,0::\nfork:0,0,255:a:b\n"),
         ("colours.json", '{"cup": "#ff0000", "fork": "#0000ff"}'),
         (
             "colours.json",
@@ -97,8 +105,9 @@ def test_a_synonym_of_two_classes_names_neither(tmp_path):
         ("x.csv", "id,name\nx,cup", "'x' is no id"),
         ("x.csv", "id,name\n-1,cup", "id -1"),
         ("x.csv", "id,name\n70000,cup", "id 70000"),
-        ("x.csv", "id,name\n1", "fewer fields"),
+        ("x.csv", "id,name\n1", "not as many fields"),
         ("x.csv", "name,r,g,b\ncup,256,0,0", "no colour"),
+        ("x.csv", "id,name\n0,cup, mug", "not as many fields"),
         ("x.csv", "name,color\ncup,reddish", "'reddish' is no colour"),
         ("x.csv", "cup,1,2\n", "head the columns"),
         ("x.csv", "name,r,g,b\ncup,1,1,1\nfork,1,1,1", "colours that come twice"),

@@ -165,6 +165,20 @@ def test_a_photo_is_found_by_what_the_file_says_and_what_is_alone_is_named(tmp_p
     ]
 
 
+def test_a_photo_that_is_nowhere_else_is_taken_from_the_file(tmp_path):
+    inside = base64.b64encode(photo(6)).decode()
+    content = about(shape(SQUARE), imagePath="gone.jpg", imageData=inside)
+    put(str(tmp_path), {"all/x.json": json.dumps(content).encode(), "n.txt": NAMES.encode()})
+    found = only(LabelMe(tmp_path / "all", classes=tmp_path / "n.txt").source())
+    assert isinstance(found, Sample)
+    assert (found.key, found.image) == ("x", photo(6))
+    assert upright(found).tolist() == block(2, 3, 9, 8).tolist()
+    content["imageData"] = "?"
+    put(str(tmp_path), {"all/x.json": json.dumps(content).encode()})
+    (told,) = bad(LabelMe(tmp_path / "all", classes=tmp_path / "n.txt").source())
+    assert told.startswith(f"{tmp_path}/all/x.json: not ")
+
+
 def test_missing_parts_are_errors(tmp_path):
     (tmp_path / "n.txt").write_text(NAMES)
     with pytest.raises(InputError, match="nowhere"):

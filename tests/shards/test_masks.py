@@ -90,6 +90,21 @@ def test_colours_are_those_of_the_list_and_what_is_ignored(tmp_path, mode):
         assert built.classes == ("background", "cup, mug", "fork")
 
 
+def test_a_map_in_colours_is_read_by_colours_where_the_list_has_ids_too(tmp_path):
+    classes = [
+        {"id": 0, "name": "cup", "color": "#010101"},
+        {"id": 1, "name": "fork", "color": "#000000"},
+    ]
+    (tmp_path / "list.json").write_text(json.dumps(classes))
+    black = np.zeros((*SHAPE, 3), np.uint8)
+    given = source(tmp_path, a=file(black), b=file(black[..., 0])) | {
+        "classes": tmp_path / "list.json"
+    }
+    found = good(Masks(**given).source())
+    assert labels(found["a"]) == [[1] * 6] * 8
+    assert labels(found["b"]) == [[0] * 6] * 8
+
+
 def test_ids_that_are_not_in_the_list_leave_the_image_out_by_name(tmp_path):
     strange = ids()
     strange[3, 3] = 7
