@@ -59,7 +59,7 @@ def test_help_shows_an_example_and_names_what_has_no_option(capsys, monkeypatch,
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "shards/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-NAMED = re.compile(rf"\bzeroseg ({'|'.join(COMMANDS)})\b([^`#|\n]*)")
+NAMED = re.compile(rf"\bzeroseg ({'|'.join(COMMANDS)})(?![\w-])([^`#|\n]*)")
 """A command in a document, up to the end of its line or of its code."""
 
 
