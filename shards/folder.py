@@ -9,8 +9,9 @@ from zeroseg.errors import InputError
 from zeroseg.store.keys import cut, escaped
 from zeroseg.store.local_files import NO_FILES, why_unreadable
 from zeroseg.store.storage import join, listing, local_path, read_bytes
+from zeroseg.store.tar_index import IMAGES
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+SUFFIXES = frozenset(f".{extension}" for extension in IMAGES)
 """Of picture files, in lower case; either case is found."""
 
 SHOWN = 8

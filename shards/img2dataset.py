@@ -15,12 +15,10 @@ from itertools import groupby
 from pathlib import PurePosixPath
 
 from shards.archive import tar_members
-from shards.folder import checked, distinct_keys
+from shards.folder import SUFFIXES, checked, distinct_keys
 from shards.sample import BadSample, Sample, Source, key_of
 from zeroseg.errors import InputError
 from zeroseg.store.storage import exists, join, list_files, read_bytes
-
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def read(source: str, unit: tuple[str, int | None]) -> Iterator[Sample | BadSamp
     path, _ = unit
     url = join(source, path)
     images = 0
-    members = tar_members(url, IMAGES | {".json"})
+    members = tar_members(url, SUFFIXES | {".json"})
     try:
         for _, files in groupby(members, lambda member: PurePosixPath(member[0]).stem):
             found = list(files)

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from zeroseg.data.images import decode_image, resized
+from zeroseg.data.picture_files import rgb
 from zeroseg.datasets.benchmarks import Benchmark
 from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction, Kind, check_no_correction
@@ -181,7 +182,7 @@ def picture_pixels(image: Picture) -> UInt8[Tensor, "3 height width"]:
         except Exception as error:  # whatever a picture library makes of a file that is no picture
             raise InputError(f"photo {image} cannot be decoded: {error}") from error
     if isinstance(image, Image.Image):
-        image = np.array(image.convert("RGB"))
+        image = rgb(image)
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(np.ascontiguousarray(image))
         image = image.permute(2, 0, 1) if image.ndim == 3 else image

@@ -78,7 +78,7 @@ def _upright(data: bytes) -> tuple[UInt8[Tensor, "3 height width"], int]:
         pixels, orientation = picture_files.upright_pixels(data)
     else:
         orientation = stored_orientation(data)
-        pixels = turned(stored, orientation)
+        pixels = picture_files.turned_colours(stored, orientation)
     return torch.from_numpy(pixels).permute(2, 0, 1), orientation
 
 
@@ -91,7 +91,7 @@ def _plain_jpeg(data: bytes) -> tuple[int, int] | None:
         return None
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:  # of unusual sampling, or none
+    except (ValueError, LookupError):  # of a sampling it does not know, or no JPEG
         return None
     picture_files.check_pixels(int(width), int(height))
     return (int(height), int(width)) if space in {"YCbCr", "Gray"} else None

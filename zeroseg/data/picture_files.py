@@ -24,6 +24,16 @@ _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs",
 """Brands in the first box of such a file; the last two may be AVIF's too."""
 _DEPTHS = (8, 10, 12, 16)
 _UPRIGHT = 1
+_METHODS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns stored pixels upright, by EXIF's orientation; Pillow's angles are against the clock."""
 
 
 @contextmanager
@@ -60,8 +70,8 @@ def upright_pixels(data: bytes) -> tuple[UInt8[ndarray, "height width 3"], int]:
     with opened(data) as image:
         deep_colour = ";16" in str(image.tile) and not image.mode.startswith("I")
         stored = orientation(image)
-        image.load()
-        pixels = turned(rgb(image), orientation(image))  # Pillow turns a TIFF itself as it loads
+        image.load()  # Pillow turns a TIFF itself here
+        pixels = turned_colours(rgb(image), orientation(image))
     if deep_colour and pixels.max() < 2**4:
         raise ValueError("16-bit colour of which no value reaches 4096 would be black in 8 bits")
     return pixels, stored
@@ -81,6 +91,15 @@ def orientation(image: Image.Image) -> int:
     except Exception:  # broken tags can raise nearly anything, and the pixels are none the worse
         return _UPRIGHT
     return next((known for known in range(1, 9) if value == known), _UPRIGHT)
+
+
+def turned_colours(
+    pixels: UInt8[ndarray, "height width 3"], orientation: int
+) -> UInt8[ndarray, "new_height new_width 3"]:
+    """The same as `turned`, of colours; Pillow needs a third of NumPy's time for those."""
+    if orientation == _UPRIGHT:
+        return pixels
+    return np.array(Image.fromarray(pixels).transpose(_METHODS[orientation]))
 
 
 def turned(
@@ -129,7 +148,9 @@ def rgb(image: Image.Image) -> UInt8[ndarray, "height width 3"]:
         image = Image.fromarray((grey * 255 // _white(image, grey)).astype(np.uint8))
     elif image.mode == "P":  # straight to RGB, Pillow warns where the palette has alpha
         image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
+    elif image.mode == "La":  # Pillow has no way from there to colours
+        image = image.convert("LA")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _check_range(grey: ndarray, most: int, kind: str) -> None:

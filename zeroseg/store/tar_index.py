@@ -20,8 +20,12 @@ from zeroseg.store.keys import unfit
 VERSION = "v1.2"
 NAMES = {"encoding": "utf-8", "errors": "surrogateescape"}
 """How names in a tar are read, whatever the locale says."""
-_IMAGES = ("jpg", "jpeg", "webp", "png")
-"""Members that hold the image, the first that is there; a PNG beside a JPEG is a label map."""
+IMAGES = (
+    *("jpg", "jpeg", "webp", "jpe", "jfif", "mpo", "avif", "heic", "heif", "jp2", "j2k", "png"),
+    *("tif", "tiff", "bmp", "gif", "ppm", "pgm", "pnm", "qoi", "tga"),
+)
+"""Members that may hold the image, of which the first that is there does; a PNG beside one that is
+named before it is a label map."""
 _MADE_AGAIN = "delete it, it is made again by `zeroseg shards index`"
 
 
@@ -75,7 +79,7 @@ class TarIndex:
 
 def image_extension(members: Mapping[str, object]) -> str | None:
     """Extension of the member that is the sample's image; None if it has no image."""
-    return next((e for e in _IMAGES if e in members), None)
+    return next((e for e in IMAGES if e in members), None)
 
 
 def index_path(shard: Path) -> Path:
