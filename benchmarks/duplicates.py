@@ -3,7 +3,7 @@
     ZEROSEG_REAL=... uv run python -m benchmarks.duplicates --output docs/benchmarks/duplicates.json
 
 Some photos get a copy of each kind. The photos are cut in halves: the defaults of `zeroseg curate` are the
-highest cosines at which, on the first half, `FOUND` of the copies go that a step is for, and `PRECISION` of
+highest cosines at which, on the first half, `FOUND` of each kind of copies go that a step is for, and `PRECISION` of
 the images that go are copies of the one that stays in their place; what they do is reported on the second.
 Thumbnails are for copies of another size or file, embeddings for what is left, and what they make of one
 kind depends on the teacher: here it is a small CLIP of real photos, no OpenAI CLIP.
@@ -143,7 +143,7 @@ def chosen(table: dict[float, dict[str, float]], kinds: Sequence[str]) -> float:
     good = [
         cosine
         for cosine, row in table.items()
-        if row["precision"] >= PRECISION and sum(row[kind] for kind in kinds) >= FOUND * len(kinds)
+        if row["precision"] >= PRECISION and min(row[kind] for kind in kinds) >= FOUND
     ]
     return max(good, default=COSINES[0])
 

@@ -2,9 +2,10 @@
 
     zeroseg embed --shards data/photos --teacher ViT-L-14:openai --grids 1 --output data/photos-l14
     zeroseg curate data/photos --embeddings data/photos-l14 --duplicates 0.95 --junk --output data/chosen
+    zeroseg curate data/photos --against data/voc/val data/ade20k/val --output data/clean
     zeroseg train CONFIG --data.shards data/photos --data.selection data/chosen
 
-Steps are asked for by their options, and done in this order: --junk, --duplicates. Any number of
+Steps are asked for by their options, and done in this order: --junk, --against, --duplicates. Any number of
 processes share the shards; stopped and started again, with as many or not, they go on with the shards that
 are missing.
 """
@@ -12,19 +13,19 @@ are missing.
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
-import tyro
+import torch
 from accelerate import PartialState
-from tyro.constructors import PrimitiveConstructorSpec
 
 from pipelines.command_line import UNSET, read
+from pipelines.curation.against import Leaks, embedder, leaks_of
+from pipelines.curation.config import CurateConfig
 from pipelines.curation.facts import WORKING, Facts, FactsReading, joined
 from pipelines.curation.steps import (
-    Junk,
     Verdict,
     Verdicts,
     exact_duplicates,
@@ -46,81 +47,11 @@ from zeroseg.store.selection import (
     read_selection,
     write_selection,
 )
-from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet, open_set
 from zeroseg.store.storage import exists, join, read_bytes, remove, write_atomically
 from zeroseg.training.processes import process_state
 
-COPY = 0.93
-"""Cosine from which two images are near copies unless `--duplicates` says another (docs/curation.md)."""
-OPTIONAL = PrimitiveConstructorSpec[float | None](
-    nargs=(0, 1),
-    metavar="[COSINE]",
-    instance_from_str=lambda words: float(words[0]) if words else COPY,
-    is_instance=lambda value: value is None or isinstance(value, float),
-    str_from_instance=lambda value: [str(value)],
-)
 PLAN = f"{WORKING}/plan.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurateConfig:
-    """Which images, compared by which embeddings, and what is asked of them."""
-
-    shards: tyro.conf.Positional[str]
-    """As `data.shards` of a training config; the selection is of all of them."""
-    output: str
-    """Folder or URL of the selection."""
-    embeddings: str = ""
-    """Folder that `zeroseg embed` wrote of these shards, with the 1x1 view; several are joined by `::`."""
-    duplicates: Annotated[float | None, OPTIONAL] = None
-    """Leave one of each group of duplicates, the one of most pixels: of one file (SHA-256), of one picture
-    whatever its size and file, and of near copies, as crops and mirrored ones, whose whole-image embeddings
-    have at least this cosine. Without a number it is what docs/curation.md chooses; 1 needs no embeddings."""
-    same_picture: float = 0.98
-    """Cosine from which two thumbnails (16 x 16, grey, less their mean) are of one picture; 1 compares files
-    alone."""
-    junk: bool = False
-    """Leave out what breaks a rule below."""
-    rules: Annotated[Junk, tyro.conf.arg(name="")] = field(default_factory=Junk)
-    workers: int = 2
-    """Processes that read images, beside each one of the job; 0 reads in that one."""
-    cache: ShardCache = field(default_factory=ShardCache)
-
-    def __post_init__(self) -> None:
-        if self.duplicates is not None and not 0 < self.duplicates <= 1:
-            raise InputError(
-                f"--duplicates is {self.duplicates}: it is a cosine, above 0 and at most 1"
-            )
-        if not 0 < self.same_picture <= 1:
-            raise InputError(
-                f"--same-picture is {self.same_picture}: it is a cosine, above 0 and at most 1"
-            )
-        if self.workers < 0:
-            raise InputError(f"--workers is {self.workers}: it must be at least 0")
-        if self.duplicates is None and not self.junk:
-            raise InputError("nothing is asked for: name --duplicates or --junk")
-        if self.compares and not self.embeddings:
-            raise InputError(
-                "near duplicates are found by embeddings: name --embeddings, as `zeroseg embed` "
-                "writes them, or --duplicates 1"
-            )
-
-    @property
-    def compares(self) -> bool:
-        """Whether embeddings are compared."""
-        return self.duplicates is not None and self.duplicates < 1
-
-    @property
-    def steps(self) -> dict[str, Any]:
-        """What is asked for, as plain values."""
-        steps: dict[str, Any] = {}
-        if self.junk:
-            steps["junk"] = asdict(self.rules)
-        if self.duplicates is not None:
-            steps["duplicates"] = self.duplicates
-            steps["same_picture"] = self.same_picture
-        return steps
 
 
 def curate(config: CurateConfig) -> Selection | None:
@@ -134,10 +65,17 @@ def curate(config: CurateConfig) -> Selection | None:
     if len(set(shards.names)) < len(shards.names):
         raise InputError("two shards have one name: a selection tells them by it, rename one")
     embeddings = _embeddings(config, shards)
-    plan = _plan(config, shards)
+    benchmarks = {spec: open_set(spec, config.cache) for spec in config.against}
+    plan = _plan(config, shards, benchmarks)
     finished = _begin(config.output, plan, claim=state.is_main_process)
     if finished is not None:
         return finished
+    leaks: list[Leaks] = []
+    if state.is_main_process:
+        embed = None
+        if embeddings and benchmarks and config.against_cosine < 1:
+            embed = embedder(embeddings, config.embeddings, torch.device(state.device or "cpu"))
+        leaks = [leaks_of(name, of, embed, config.cache) for name, of in benchmarks.items()]
     reading = FactsReading(shards, embeddings, config.output, config.cache)
     mine = range(len(shards.urls))[state.process_index :: state.num_processes]
     todo = [shard for shard in mine if not reading.done(shard)]
@@ -153,15 +91,15 @@ def curate(config: CurateConfig) -> Selection | None:
     facts = joined([reading.read(shard) for shard in range(len(shards.urls))])
     selection = write_selection(
         config.output,
-        _by_shard(shards, facts, choose(facts, config)),
-        steps=config.steps,
+        _by_shard(shards, facts, choose(facts, config, leaks)),
+        steps=plan["steps"],
         embeddings=plan["embeddings"],
     )
     remove(join(config.output, WORKING))
     return selection
 
 
-def choose(facts: Facts, config: CurateConfig) -> Verdicts:
+def choose(facts: Facts, config: CurateConfig, benchmarks: Sequence[Leaks] = ()) -> Verdicts:
     """The images that go, by number, each for the first step that it does not pass."""
     left = np.ones(len(facts), bool)
     verdicts: dict[int, Verdict] = {}
@@ -174,11 +112,13 @@ def choose(facts: Facts, config: CurateConfig) -> Verdicts:
     do(unusable)
     if config.junk:
         do(junk, config.rules)
+    for leaks in benchmarks:
+        do(leaks, config.same_picture, config.against_cosine)
     if config.duplicates is not None:
         do(exact_duplicates)
         if config.same_picture < 1:
             do(same_pictures, config.same_picture)
-    if config.compares:
+    if config.duplicates is not None and config.duplicates < 1:
         do(near_duplicates, config.duplicates)
     return verdicts
 
@@ -204,17 +144,28 @@ def _embeddings(config: CurateConfig, shards: ShardSet) -> EmbeddingSet | None:
     return stored
 
 
-def _plan(config: CurateConfig, shards: ShardSet) -> dict[str, Any]:
+def _plan(
+    config: CurateConfig, shards: ShardSet, benchmarks: Mapping[str, ShardSet]
+) -> dict[str, Any]:
     """What a selection depends on."""
     folders = config.embeddings.split("::") if config.compares else []
     manifests = [read_manifest(folder) for folder in folders]
     told = [manifest.built_from.get("fingerprint", "") for manifest in manifests if manifest]
     lines = zip(shards.names, shards.counts, shards.digests, strict=True)
+    steps = config.steps
+    if benchmarks:
+        steps["against"] = {name: _fingerprint(of) for name, of in benchmarks.items()}
     return {
-        "steps": config.steps,
+        "steps": steps,
         "embeddings": " ".join(told),
         "shards": [list(line) for line in lines],
     }
+
+
+def _fingerprint(shards: ShardSet) -> str:
+    """Of the shards' names, counts and digests."""
+    lines = zip(shards.names, shards.counts, shards.digests, strict=True)
+    return sha256(repr(list(lines)).encode()).hexdigest()[:16]
 
 
 def _begin(output: str, plan: dict[str, Any], *, claim: bool) -> Selection | None:
@@ -242,7 +193,9 @@ def _by_shard(
     """Those that go, shard by shard, with what stays in their place by its name."""
     starts = np.cumsum([0, *shards.counts])
 
-    def name(number: int) -> str:
+    def name(number: int | str) -> str:
+        if isinstance(number, str):
+            return number
         shard = int(np.searchsorted(starts, number, side="right")) - 1
         return f"{shards.names[shard]} {facts.key(number)}"
 
@@ -257,7 +210,7 @@ def _by_shard(
                 number=number,
                 key=facts.key(first + number),
                 reason=verdict.reason,
-                instead="" if verdict.instead is None else name(verdict.instead),
+                instead=name(verdict.instead),
                 cosine=verdict.cosine,
             )
             for number in range(count)

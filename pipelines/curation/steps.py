@@ -20,8 +20,8 @@ class Verdict(NamedTuple):
     """Why an image goes."""
 
     reason: str
-    instead: int | None = None
-    """Of duplicates, the number of the one that stays."""
+    instead: int | str = ""
+    """Of duplicates the number of the one that stays, of a benchmark's image its shard and key."""
     cosine: float | None = None
 
 

@@ -17,6 +17,7 @@ from shards.sample import Sample, Source, encoded
 from tests.support.jobs import Job, done, program
 from tests.support.streams import IMPATIENT
 from zeroseg import InputError
+from zeroseg.data.images import decode_image
 from zeroseg.store.selection import read_left_out, read_selection
 from zeroseg.store.shard_set import open_set
 
@@ -208,3 +209,48 @@ def test_what_is_wrong_is_one_line(shards, embeddings, pictures, tmp_path, optio
     assert why in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "s" / "selection.json").exists()
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory, pictures) -> str:
+    """Labelled images of which the corpus has a file, a mirrored one, a crop and a smaller copy."""
+    generator, images = np.random.default_rng(3), list(pictures.values())
+    hidden = [decode_image(images[number]).permute(1, 2, 0).numpy() for number in (7, 8, 9)]
+    wide = np.pad(hidden[1], ((10, 11), (10, 11), (0, 0)), "symmetric")
+    held = {
+        "file": images[6],
+        "mirrored": encoded(hidden[0][:, ::-1].copy(), "png"),
+        "cropped": encoded(wide, "png"),
+        "larger": encoded(hidden[2].repeat(2, axis=0).repeat(2, axis=1), "png"),
+        "other": encoded(generator.integers(0, 256, (80, 90, 3), dtype=np.uint8), "png"),
+        "torn": images[0][:99],
+    }
+    return written(tmp_path_factory.mktemp("benchmark"), held)
+
+
+def test_images_of_a_benchmark_go_and_say_which_they_are(
+    shards, benchmark, embeddings, pictures, tmp_path, capsys
+):
+    keys = list(pictures)
+    options = ["--against", benchmark, "--workers", "0"]
+    alone = ["--against-cosine", "1", "--output", str(tmp_path / "alone")]
+    cli.main(["curate", shards, *options, *alone])
+    reason = f"in {benchmark}"
+    found = gone(tmp_path / "alone")
+    assert found.pop("torn") == ("unreadable", "")
+    assert found == {
+        keys[6]: (reason, ""),
+        keys[7]: (reason, "mirrored"),
+        keys[9]: (reason, "larger"),
+    }
+    by_embedding = ["--embeddings", embeddings, "--against-cosine", "0.9999"]
+    cli.main(["curate", shards, *options, *by_embedding, "--output", str(tmp_path / "s")])
+    found = gone(tmp_path / "s")
+    assert found[keys[8]] == (reason, "cropped")
+    assert found.keys() >= {keys[6], keys[7], keys[9]}
+    told = capsys.readouterr()
+    assert f"       3  {reason}" in told.out
+    assert told.err.count("not compared") == 2
+    assert "torn" in told.err
+    steps = read_selection(str(tmp_path / "s")).steps
+    assert list(steps["against"]) == [benchmark]

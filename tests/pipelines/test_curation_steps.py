@@ -1,5 +1,7 @@
 """Steps of `zeroseg curate`, each by itself, on facts that are written here."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from pipelines.curation.steps import (
     unusable,
 )
 from shards.sample import encoded
+from zeroseg.data.images import decode_image, resized
 from zeroseg.data.near_pairs import unit
 
 
@@ -111,3 +114,16 @@ def test_facts_of_shards_are_joined_in_their_order():
     assert len(both) == 5
     assert both.key(3) == "000"
     assert both.pixels.tolist() == [10_000] * 5
+
+
+@pytest.mark.real
+def test_real_photos_stored_again_smaller_go_and_no_others(real):
+    photos = sorted(Path(real, "photos/imagenet").iterdir())[:120:2]
+    images = [decode_image(path.read_bytes()) for path in photos]
+    copies = [resized(i, (i.shape[1] // 3, i.shape[2] // 3)) for i in images[::3]]
+    files = [path.read_bytes() for path in photos]
+    files += [encoded(c.permute(1, 2, 0).numpy(), "jpeg", quality=60) for c in copies]
+    rows = np.array([thumbnail(grey_levels(data)) for data in files], np.float16)
+    of = facts(len(files), thumbnails=rows)
+    found = same_pictures(of, everything(of), 0.98)
+    assert {n: v.instead for n, v in found.items()} == {60 + n: 3 * n for n in range(20)}
