@@ -31,6 +31,7 @@ class Copy:
     def source(self) -> Source:
         """Raises InputError when the shards cannot be opened or the selection is not of them."""
         shards = open_set(self.shards, self.cache, selection=self.selection)
+        shards.need_indexable()
         folders = {url.rpartition("/")[0] or "." for url in shards.urls if url[:5] != "pipe:"}
         manifests = [manifest for f in sorted(folders) if (manifest := read_manifest(f))]
         if len({manifest.classes for manifest in manifests}) > 1:

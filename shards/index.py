@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from shards.duplicates import refuse_duplicates
 from zeroseg.errors import InputError
-from zeroseg.store.counting import say_passed_over
+from zeroseg.store.counting import say_passed_over, without_image
 from zeroseg.store.manifest import NAME, Manifest, ShardRecord, manifest_text
 from zeroseg.store.storage import write_atomically
 from zeroseg.store.tar_index import image_extension, index_path, index_text, scan
@@ -28,7 +28,7 @@ def index(folder: Path) -> None:
         found = scan(path)
         passed_over.update(found.passed_over)
         if not any(image_extension(members) for members in found.members):
-            raise InputError(f"shard {path} holds no image: remove it from the folder")
+            raise InputError(f"shard {path} {without_image(found)}")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         write_atomically(str(index_path(path)), index_text(found).encode())

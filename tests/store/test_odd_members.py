@@ -15,7 +15,7 @@ from shards.sample import key_of
 from shards.verify_sample import Cause
 from tests.support.damage import CLASSES, IMPATIENT, JPEG, LABEL_MAP, Run, picture, stored
 from tests.support.damage import packed as packed_set
-from zeroseg.data.samples import image_of, read_samples
+from zeroseg.data.samples import image_of, labels_bytes, read_samples
 from zeroseg.errors import InputError
 from zeroseg.store.keys import cut, escaped, file_name, unfit
 from zeroseg.store.reader import RawSample, ShardReader
@@ -214,6 +214,27 @@ def test_a_lone_label_map_is_no_picture_where_there_are_others(tmp_path, capsys)
     assert Run(capsys, folder).tells(Cause.NO_IMAGE, folder / "shard-000000.tar", "b")
     alone = packed_set(tmp_path / "alone", members[2:], classes=CLASSES)
     assert Run(capsys, alone).tells(Cause.NO_IMAGE, alone / "shard-000000.tar", "b")
+
+
+@pytest.mark.parametrize("classes", [(), CLASSES])
+def test_a_label_map_is_not_read_as_a_picture_where_labels_are_wanted(tmp_path, classes):
+    members = ("a.jpg", JPEG), ("a.png", LABEL_MAP), ("b.png", LABEL_MAP)
+    folder = packed_set(tmp_path / "set", members, classes=classes)
+    reader = ShardReader(open_set(str(folder), CACHE), CACHE)
+    places = [(0, 0), (0, 1)]
+    for decode in (labels_bytes, lambda sample: (image_of(sample), labels_bytes(sample))):
+        found, lost = read_samples(reader, places, decode)
+        assert [key for key, _ in found] == ["a"]
+        assert "no image beside its label map" in str(lost[0])
+    found, _ = read_samples(reader, places, image_of)
+    assert [key for key, _ in found] == (["a"] if classes else ["a", "b"])
+    reader.close()
+
+
+def test_a_shard_without_image_says_what_it_has(tmp_path):
+    folder = write(tmp_path / "set", ("Screenshot_1.05.12 PM.jpg", JPEG))
+    with pytest.raises(InputError, match=r"'Screenshot_1' has 05\.12 pm\.jpg.*first dot"):
+        open_set(str(folder), CACHE)
 
 
 TEXT = st.text(st.characters(exclude_characters="/\0.", exclude_categories=[]), min_size=1)

@@ -32,6 +32,8 @@ def image_of(sample: RawSample) -> UInt8[Tensor, "3 height width"]:
 def image_bytes(sample: RawSample) -> bytes:
     """The file of a sample's image. Raises ValueError when it has none."""
     extension = image_extension(sample.members)
+    if sample.labelled and extension == LABELS:
+        raise ValueError(f"no image beside its label map: its members are {sorted(sample.members)}")
     if extension is None:
         raise ValueError(f"no image among its members {sorted(sample.members)}")
     return sample.members[extension]

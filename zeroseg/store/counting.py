@@ -21,7 +21,7 @@ class CountedShard(NamedTuple):
     version: Version
     bytes: int
     spaced: str = ""
-    """A key with a space; empty if there is none."""
+    """A key with a space, or with one in a member's extension; empty if there is none."""
     passed_over: Mapping[str, int] = {}
     """Members that are of no sample, counted by what they are."""
 
@@ -48,12 +48,20 @@ def count_samples(url: str, record: ShardRecord | None, cache: ShardCache) -> Co
     except OSError as error:
         raise InputError(f"shard {url} cannot be read ({error}): check the address") from error
     if not any(image_extension(members) for members in index.members):
-        raise InputError(
-            f"shard {url} holds no image: its samples need a member `<key>.jpg` "
-            "(see shards/README.md)"
-        )
-    spaced = next((key for key in index.keys if " " in key), "")
+        raise InputError(f"shard {url} {without_image(index)}")
+    samples = zip(index.keys, index.members, strict=True)
+    spaced = next((key for key, found in samples if " " in "".join((key, *found))), "")
     return CountedShard(len(index), told, size, spaced, index.passed_over)
+
+
+def without_image(index: TarIndex) -> str:
+    """What is wrong with a shard of which no sample has an image."""
+    if not index.keys:
+        return "holds no image: its samples need a member `<key>.jpg` (see shards/README.md)"
+    return (
+        f"holds no image: its sample {index.keys[0]!r} has {', '.join(index.members[0])}, and needs jpg "
+        "(see shards/README.md; a key ends at the first dot)"
+    )
 
 
 def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex, Version, int]:

@@ -34,6 +34,8 @@ class RawSample(NamedTuple):
     members: dict[str, bytes]
     number: int = 0
     """Its number in the shard, whatever a selection leaves of it."""
+    labelled: bool = False
+    """Whether its set has classes, so that a PNG is a label map and never the image."""
 
 
 class _OpenShard(NamedTuple):
@@ -94,7 +96,8 @@ class ShardReader:
             members[extension] = os.pread(file, span.size, span.offset)
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")
-        return RawSample(self.shards.urls[shard], key, members, stored)
+        labelled = bool(self.shards.classes)
+        return RawSample(self.shards.urls[shard], key, members, stored, labelled)
 
     def announce(self, samples: Iterable[tuple[int, int]]) -> None:
         """Have the disk read samples, all at once, that will be read and decoded one after another."""

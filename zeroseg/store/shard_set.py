@@ -42,7 +42,7 @@ class ShardSet:
     origins: tuple[Mapping[str, str], ...] = ()
     """What each manifest beside the shards says they were built from; an empty one where there is none."""
     spaced: str = ""
-    """A key with a space, which can be read but not be written into an index; empty if there is none."""
+    """A key with a space in it or in an extension, which can be read but not be written into an index; empty if there is none."""
     selection: str = ""
     """Digest of the selection; empty without one."""
     kept: tuple[Kept | None, ...] = field(default=(), compare=False)
@@ -82,8 +82,8 @@ class ShardSet:
         """Raises InputError when other shards could not have the keys of these."""
         if self.spaced:
             raise InputError(
-                f"key {self.spaced!r} of {self.urls[0]} or a shard beside it has a space, which an index "
-                "cannot hold: copy the set by `zeroseg shards check --repair`, which escapes it"
+                f"key {self.spaced!r} of {self.urls[0]} or a shard beside it, or a member's extension, has a "
+                "space, which an index cannot hold: copy the set by `zeroseg shards check --repair`, which escapes it"
             )
 
 
