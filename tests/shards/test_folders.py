@@ -33,11 +33,11 @@ def test_what_is_hidden_or_of_a_program_is_passed_over_and_said(tmp_path, capsys
     folder = lay(
         tmp_path / "photos", "ok.jpg", "deep/ok.jpg", ".thumbnails/ok.jpg", "@eaDir/ok.jpg/THUMB.jpg",
         "__MACOSX/._ok.jpg", ".git/objects/x.jpg", "deep/.Trash-1000/gone.jpg", "._ok.jpg",
-        "Thumbs.db", "a.txt", "b.TXT", "README", "new.heic", "lost+found/x.jpg",
+        "Thumbs.db", "a.txt", "b.TXT", "README", "new.raw", "lost+found/x.jpg",
     )  # fmt: skip
     source = Folder(str(folder)).source()
     assert list(good(source)) == ["deep/ok", "ok"]
-    told = "6 files: 2 .txt, 1 .db, 1 .heic, 1 hidden files, 1 without suffix"
+    told = "6 files: 2 .txt, 1 .db, 1 .raw, 1 hidden files, 1 without suffix"
     assert sorted(counted(source.passed_over).replace(", 6 hidden folders", "").split()) == sorted(
         f"{told}".split() + ["6", "hidden", "folders,"]
     )
