@@ -7,7 +7,6 @@ Blue counts the objects of an image. The 847 are those of MaskFormer's label map
 short side of 512 pixels; here they stay as they are. No index file of the release is read.
 """
 
-import io
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt16
 from numpy import ndarray
-from PIL import Image
 
-from shards.labelled import locate, paired, read_pair
+from shards.labelled import locate, paired, read_pair, refuse_deep_colours
 from shards.sample import BadSample, Source
+from zeroseg.data.picture_files import opened
 from zeroseg.datasets.benchmarks import ADE847, IGNORE
 from zeroseg.datasets.class_names import ADE847_SYNONYMS
 
@@ -52,11 +51,12 @@ class ADE20KFull:
 
 
 def object_ids(data: bytes) -> UInt16[ndarray, "height width"]:
-    """Numbers of objects, of a `_seg.png`. Raises BadSample on any other picture."""
-    with Image.open(io.BytesIO(data)) as picture:
+    """Numbers of objects, of a `_seg.png`. Raises BadSample on any other picture, and what decoders do."""
+    with opened(data) as picture:
         if picture.format != "PNG" or picture.mode != "RGB":
             found = f"{picture.format}, mode {picture.mode}"
             raise BadSample(f"a PNG of red, green and blue is needed, this is {found}")
+        refuse_deep_colours(picture)
         red, green, _ = np.moveaxis(np.array(picture, np.uint16), 2, 0)
     if strange := np.unique(red[red % 10 > 0]).tolist():
         raise BadSample(f"has a red of {strange[0]}, where the release has tens only")

@@ -8,6 +8,7 @@ maps, which can be read instead: `SegmentationClassContext/<image>.png` with 0 b
 """
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -88,9 +89,9 @@ def names_by_id(path: Path, classes: Sequence[str]) -> dict[int, str]:
 
     Raises InputError when one of the classes is not there.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = (line.partition(":") for line in text.splitlines())
-    named = {int(i): joined(name) for i, _, name in lines if name and i.strip().isdecimal()}
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    lines = re.findall(r"^\s*(\d{1,9})\s*:(.+)$", text, re.MULTILINE)
+    named = {int(i): joined(name) for i, name in lines}
     there = {*named.values()}
     if absent := [name for name in classes if joined(name) not in there]:
         raise InputError(f"{path} does not name {absent[0]!r}: unpack {LABELS_ARCHIVE}")

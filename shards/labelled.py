@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import UInt, UInt16
 from numpy import ndarray
+from PIL import ImageFile
 
 from shards.folder import distinct_keys
 from shards.sample import BadSample, Sample, error_text, image_size, key_of
@@ -80,6 +81,12 @@ def relabelled(
     labels = np.zeros(found[-1] + 1, np.uint16)
     labels[found] = [table[i] for i in found]
     return labels[ids]
+
+
+def refuse_deep_colours(picture: ImageFile.ImageFile) -> None:
+    """Raises BadSample for colours of 16 bits, of which Pillow reads the upper 8: 110 becomes 0."""
+    if picture.mode in ("RGB", "RGBA", "LA") and ";16" in str(picture.tile[0][3]):
+        raise BadSample("has colours of 16 bits: save it with 8")
 
 
 def paired(

@@ -15,7 +15,7 @@ from PIL import Image
 from shards.class_entries import Colour, parse_colour
 from shards.class_list import ClassList, read_class_list
 from shards.folder import SUFFIXES
-from shards.labelled import Pair, need, paired, read_pair
+from shards.labelled import Pair, need, paired, read_pair, refuse_deep_colours
 from shards.sample import BadSample, Source
 from zeroseg.data.label_files import IGNORED_BYTE, label_ids
 from zeroseg.data.picture_files import opened
@@ -132,6 +132,7 @@ def colour_codes(data: bytes) -> UInt[ndarray, "height width"]:
     and what decoders raise."""
     with opened(data) as picture:
         _refuse_lossy(picture)
+        refuse_deep_colours(picture)
         pixels = np.array(picture.convert("RGBA"))
     if (pixels[..., 3] != 255).any():
         raise BadSample("has transparent pixels, whose colour is nobody's: save it without alpha")

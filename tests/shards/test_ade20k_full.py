@@ -7,6 +7,7 @@ from shards import ade20k_full
 from shards.ade20k_full import ADE20KFull
 from shards.sample import encoded
 from tests.support.corpora import bad, put, samples
+from tests.support.pngs import deep_colours
 from tests.support.releases import (
     ADE_FULL_FILES,
     ADE_OBJECTS,
@@ -65,6 +66,8 @@ def test_an_object_is_tens_of_red_times_256_and_green(numbers):
         (encoded(np.full((8, 6, 3), 123, np.uint8), "png"), "a red of 123"),
         (png(ids(0, 7)), "this is PNG, mode L"),
         (encoded(np.full((8, 6, 4), 90, np.uint8), "png"), "this is PNG, mode RGBA"),
+        (deep_colours(np.full((8, 6, 3), 110)), "colours of 16 bits"),
+        (seg_png(ADE_OBJECTS).replace(b"IEND", b"IDAT"), "not readable"),
         (b"torn", "not readable"),
         (seg_png(ADE_OBJECTS)[:60], "not readable"),
     ],

@@ -75,6 +75,14 @@ def test_all_of_contexts_ids_become_459_classes_and_what_is_unlabelled_is_ignore
     assert source.built_from["classes"] == "459"
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"names of \xff\n\n"])
+def test_labels_txt_is_read_as_any_editor_saves_it(tmp_path, start):
+    saved = start + CONTEXT459_FILES["labels.txt"].replace(b"\n", b" \r\n").replace(b": ", b" :")
+    put(str(tmp_path), MAIN_FILES | CONTEXT459_FILES | {"labels.txt": saved})
+    (sample,) = samples(PascalContext(tmp_path, classes=459).source())
+    assert first_row(sample) == [IGNORE, 0, 1, 254, 255, 458]
+
+
 def test_an_id_beyond_the_459_is_left_out_by_name(tmp_path):
     file, strange = "trainval/2008_000002.mat", mat(LabelMap=np.full((8, 6), 460, np.uint16))
     put(str(tmp_path), MAIN_FILES | CONTEXT459_FILES | {file: strange})

@@ -11,6 +11,7 @@ from pipelines import cli
 from shards.masks import Masks
 from shards.sample import Sample, encoded
 from tests.support.corpora import bad, picture, put, samples
+from tests.support.pngs import deep_colours
 from tests.support.releases import good, palette_png
 from zeroseg.data.label_files import decode_labels
 from zeroseg.datasets.benchmarks import IGNORE
@@ -169,13 +170,16 @@ def test_photos_and_maps_may_lie_in_one_folder(tmp_path, end):
 def test_what_is_no_map_is_named(tmp_path):
     hidden = np.dstack([rgb(), np.zeros(SHAPE, np.uint8)])
     given = source(tmp_path, COLOURS, a=file(hidden), b=file(ids()[:4]), c=file(rgb(), "jpeg"))
+    (tmp_path / "images/d.jpg").write_bytes((tmp_path / "images/a.jpg").read_bytes())
+    (tmp_path / "masks/d.png").write_bytes(deep_colours(rgb()))
     told = dict(
         line.removeprefix(f"{tmp_path}/masks/").split(": ", 1)
         for line in bad(Masks(**given).source())
     )
     assert "transparent" in told["a.png"]
     assert "JPEG" in told["c.png"]
-    assert told.keys() == {"a.png", "b.png", "c.png"}
+    assert "16 bits" in told["d.png"]
+    assert told.keys() == {"a.png", "b.png", "c.png", "d.png"}
 
 
 def test_photos_and_maps_that_are_alone_are_named(tmp_path):

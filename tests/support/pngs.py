@@ -30,6 +30,15 @@ def stored_png(
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + colours + extra + body + chunk(b"IEND")
 
 
+def deep_colours(pixels: np.ndarray) -> bytes:
+    """Red, green and blue of 16 bits each."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    height, width, _ = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND")
+
+
 def chunk(name: bytes, data: bytes = b"") -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
