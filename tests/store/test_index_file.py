@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.damage import IMPATIENT, shard, span, undamaged
+from zeroseg.data.samples import image_of, read_samples
 from zeroseg.errors import InputError
 from zeroseg.store.index_file import IndexFile
+from zeroseg.store.reader import ShardReader
+from zeroseg.store.shard_set import open_set
 from zeroseg.store.tar_index import Span, TarIndex, index_text, parse_index
 
 NAMES = st.lists(
@@ -73,3 +77,26 @@ def test_what_is_no_index_is_refused_as_the_whole_is(path, text):
     with pytest.raises(InputError) as other:
         parse_index(text, str(path))
     assert str(one.value) == str(other.value)
+
+
+def read_all(folder):
+    reader = ShardReader(open_set(str(folder), IMPATIENT()), IMPATIENT())
+    counts = enumerate(reader.shards.counts)
+    return read_samples(reader, [(s, n) for s, count in counts for n in range(count)], image_of)
+
+
+def test_an_index_of_another_shard_hands_out_no_sample_under_anothers_name(tmp_path):
+    folder = undamaged(tmp_path / "set")
+    right = read_all(folder)
+    first, second = (shard(folder, n).with_suffix(".idx") for n in range(2))
+    told = first.read_text()
+    number, size = span(folder, 0, "deep/k0", "jpg")
+    first.write_text(second.read_text())
+    decoded, lost = read_all(folder)
+    assert [key for key, _ in decoded] == [f"deep/k{n}" for n in range(3, 7)]
+    assert all("not where the shard's index file says" in loss.detail for loss in lost)
+    assert [loss.key for loss in lost] == ["deep/k3", "deep/k4", "deep/k5"]
+    first.write_text(told.replace(f" {number} {size} ", f" {number + 512} {size} "))
+    assert [loss.key for loss in read_all(folder)[1]] == ["deep/k0"]
+    first.write_text(told)
+    assert [key for key, _ in read_all(folder)[0]] == [key for key, _ in right[0]]

@@ -3,10 +3,11 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from zeroseg.errors import InputError, NoRoom
 from zeroseg.store.index_file import Blocks, IndexFile
 from zeroseg.store.shard_cache import Result, ShardCache
 from zeroseg.store.shard_set import ShardSet
-from zeroseg.store.tar_index import TarIndex, index_path, scan
+from zeroseg.store.tar_index import Span, TarIndex, index_path, scan, tells_of
 
 OPEN_SHARDS = 64
 """Most shards that a reader holds open, two files each. An epoch that is shuffled as a whole comes to all
@@ -56,6 +57,7 @@ class ShardReader:
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
         self._blocks: dict[int, Blocks] = {}
         self._unreadable: dict[int, str] = {}
+        self._scanned: dict[int, TarIndex | str] = {}
         self._expected: tuple[int, ...] = ()
         self._copying: threading.Thread | None = None
 
@@ -84,7 +86,7 @@ class ShardReader:
     def read(self, shard: int, number: int, only: Collection[str] = ()) -> RawSample:
         """A sample's members, all or `only` those of these extensions, as far as it has them.
 
-        Raises UnreadableShard, or OSError when the file is shorter than its index says.
+        Raises UnreadableShard, or OSError when the file is not what its index says.
         """
         index, file = self._shard(shard)
         stored = self._stored(shard, number)
@@ -93,11 +95,32 @@ class ShardReader:
         for extension, span in spans.items():
             if only and extension not in only:
                 continue
+            if isinstance(index, IndexFile):
+                header = os.pread(file, BLOCKSIZE, max(0, span.offset - BLOCKSIZE))
+                if not tells_of(header, f"{key}.{extension}", span.size):
+                    self._compare(shard, stored, (key, spans))
             members[extension] = os.pread(file, span.size, span.offset)
             if len(members[extension]) != span.size:
                 raise OSError(f"the shard ends inside member {extension}")
         labelled = bool(self.shards.classes)
         return RawSample(self.shards.urls[shard], key, members, stored, labelled)
+
+    def _compare(self, shard: int, stored: int, indexed: tuple[str, Mapping[str, Span]]) -> None:
+        """Raises OSError unless the tar, read through once, has the sample as its index does: the bytes
+        of a link lie behind the header of another member."""
+        if shard not in self._scanned:
+            try:
+                self._scanned[shard] = self._read(shard, scan)
+            except (OSError, InputError) as error:
+                self._scanned[shard] = str(error)
+        found = self._scanned[shard]
+        if isinstance(found, str):
+            raise OSError(found)
+        if stored >= len(found) or found.sample(stored) != indexed:
+            raise OSError(
+                f"sample {indexed[0]} is not where the shard's index file says: delete that, or copy "
+                "what is whole by `zeroseg shards check --repair`"
+            )
 
     def announce(self, samples: Iterable[tuple[int, int]]) -> None:
         """Have the disk read samples, all at once, that will be read and decoded one after another."""

@@ -162,6 +162,23 @@ def sample_members(
     return found, passed_over
 
 
+def tells_of(header: bytes, name: str, size: int) -> bool:
+    """Whether the block before a member's bytes is a header that has this name and size.
+
+    Names that are longer than its field or not ASCII stand elsewhere, too; of them the size alone counts.
+    """
+    try:
+        if tarfile.nti(header[124:136]) != size:
+            return False
+    except (tarfile.TarError, ValueError):
+        return False
+    wanted = name.encode(errors="surrogateescape").lower()
+    found = header[:100].partition(b"\0")[0]
+    if header[257:263] == b"ustar\0" and (folder := header[345:500].partition(b"\0")[0]):
+        found = folder + b"/" + found
+    return found.lower() == wanted or len(wanted) >= 100 or not wanted.isascii()
+
+
 def link_target(info: tarfile.TarInfo) -> str:
     """The name that a link leads to."""
     if info.islnk():
