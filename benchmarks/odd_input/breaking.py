@@ -33,6 +33,8 @@ def broken(rng: random.Random, corpus: Corpus) -> Broken:
     files: dict[str, bytes | Link] = dict(corpus.files)
     touched, sound = set(), True
     for _ in range(rng.choice((1, 1, 2))):
+        if not files:
+            break
         path = rng.choice(sorted(set(files) & set(corpus.files)) or sorted(files))
         before = files[path]
         if rng.random() < 0.65 and isinstance(before, bytes):

@@ -52,7 +52,8 @@ def _judge_pictures(files: Files, decoded: dict[str, Tensor], *, complete: bool)
     members, whole = sets.found(files), sets.whole_members()
     intact = sets.intact(members)
     for key, pixels in decoded.items():
-        possible = [upright(m.data) for m in members.get(key, []) if m.extension in IMAGES]
+        parts = members.get(key, []) + whole.get(key, [])
+        possible = [upright(m.data) for m in parts if m.extension in IMAGES]
         expect(bool(possible), f"{key!r} has no picture in any shard")
         now = pixels.permute(1, 2, 0).numpy()
         alike = any(p is None or np.array_equal(now, p) for p in possible)
@@ -182,7 +183,7 @@ def score_case(rng: random.Random, folder: Path) -> Judged:
         maps = [read_ids(m.data) for m in parts if m.extension == "png"]
         counts = [np.bincount(m[m >= 0], minlength=3)[:3].tolist() for m in maps if m is not None]
         expect(truth[number].tolist() in counts, f"{key!r}: a truth that no member has")
-        pictures = {m.data for m in members.get(key, []) if m.extension in ("jpg", "jpeg", "webp")}
+        pictures = {m.data for m in parts if m.extension in ("jpg", "jpeg", "webp")}
         expect(bool(pictures), f"{key!r}: a picture that is no picture")
         if key in intact:
             expect((hits[number] == truth[number]).all(), f"{key} is intact and scored otherwise")

@@ -125,7 +125,7 @@ def scan(shard: Path) -> TarIndex:
 def headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Every member, in order. Raises TarError where a header leads back, beside what tarfile raises."""
     while (info := tar.next()) is not None:
-        if tar.offset <= info.offset:
+        if info.size < 0 or tar.offset <= info.offset:
             raise tarfile.ReadError(f"member {info.name!r} has a negative size")
         yield info
 
@@ -167,10 +167,8 @@ def tells_of(header: bytes, name: str, size: int) -> bool:
 
     Names that are longer than its field or not ASCII stand elsewhere, too; of them the size alone counts.
     """
-    try:
-        if tarfile.nti(header[124:136]) != size:
-            return False
-    except (tarfile.TarError, ValueError):
+    octal = header[124:136].strip(b"\0 ")
+    if not octal.isdigit() or int(octal, 8) != size:
         return False
     wanted = name.encode(errors="surrogateescape").lower()
     found = header[:100].partition(b"\0")[0]
