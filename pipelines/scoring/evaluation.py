@@ -16,6 +16,7 @@ from pipelines.scoring.result_files import (
     write_examples,
     write_result,
 )
+from zeroseg.errors import InputError
 from zeroseg.evaluation.labelled import LabelledSet
 from zeroseg.evaluation.results import Result, fingerprint, result_of
 from zeroseg.evaluation.scores import scores_of, threshold_curve
@@ -121,6 +122,11 @@ class Evaluation:
         task = self.held_out.task(model.clip, SWEEP[0] if asked else None)
         tally = self._tally(model, self.held_out, task, SWEEP if asked else (), None)
         curve = threshold_curve(tally, task.protocol.absent) if asked else None
+        if asked and curve is None:
+            raise InputError(
+                f"no pixel of {self.held_out.spec} is labelled, so no background threshold can be chosen "
+                "on it: choose other --held-out data, or set --protocol.background-threshold"
+            )
         if curve is None:
             return scores_of(tally, task).miou, None
         return curve.maximum.miou, curve.maximum.threshold

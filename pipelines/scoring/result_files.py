@@ -145,6 +145,10 @@ def print_scores(result: Result) -> None:
             f"any threshold: highest mIoU {_percent(top.miou)} at {top.threshold}, "
             f"mean over thresholds {_percent(result.curve.area)}"
         )
+    if unlabelled := sum(math.isnan(image.pixel_accuracy) for image in result.images):
+        console.print(
+            f"{unlabelled} of {scores.images} images have no labelled pixel: they count in no score"
+        )
     for reason in scores.skipped:
         console.print(f"skipped {reason}", style="red")
 

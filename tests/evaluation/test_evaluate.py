@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from zeroseg.evaluation.evaluate import (
 )
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.evaluation.refinement import pamr
-from zeroseg.evaluation.scores import Scores, scores_of
+from zeroseg.evaluation.scores import Scores, image_scores, scores_of, threshold_curve
 from zeroseg.evaluation.task import Task, wording
 
 PLAIN = Benchmark(name="plain", classes=("a", "b", "c"), background=False)
@@ -247,3 +248,16 @@ def test_seen_and_unseen_classes_are_scored_apart():
     scores = scored([batch(images, torch.tensor([[[0, 0, 2]] * 4]))], split)
     assert (scores.seen_miou, scores.unseen_miou) == (0.25, 1)
     assert scores.hiou == pytest.approx(0.4)
+
+
+def test_images_of_ignored_pixels_alone_have_no_score_and_no_curve():
+    images = random_images(2)
+    asked = task(OBJECTS, replace(WHOLE, background_threshold=0.3))
+    nothing = [batch(images, torch.full((2, 5, 7), IGNORE))]
+    cpu = torch.device("cpu")
+    tally = tally_batches(Pixelwise(), nothing, asked, cpu, thresholds=(0.3, 0.6), boundary=True)
+    scores = scores_of(tally, asked)
+    assert scores.images == 2
+    assert all(map(math.isnan, [scores.miou, scores.pixel_accuracy, *scores.per_class.values()]))
+    assert threshold_curve(tally, math.nan) is None
+    assert [math.isnan(image.pixel_accuracy) for image in image_scores(tally, 0.3)] == [True, True]

@@ -150,7 +150,8 @@ def image_scores(tally: Tally, threshold: float | None) -> tuple[ImageScore, ...
 
 
 def threshold_curve(tally: Tally, absent: float) -> ThresholdCurve | None:
-    """The curve over all thresholds that were counted; None if they are fewer than two.
+    """The curve over all thresholds that were counted; None if they are fewer than two, or no pixel
+    is labelled.
 
     `absent` is as in `metrics.mean_over`.
     """
@@ -159,6 +160,8 @@ def threshold_curve(tally: Tally, absent: float) -> ThresholdCurve | None:
     counts = torch.from_numpy(tally.counts)
     ious = class_ious(*class_counts(counts, tally.classes, len(tally.thresholds)))
     mious = mean_over(ious, absent).tolist()
+    if np.isnan(mious).all():
+        return None
     best = int(np.nanargmax(mious))
     ends = ([0.0, *tally.thresholds, 1.0], [mious[0], *mious, mious[-1]])
     return ThresholdCurve(
