@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from jaxtyping import UInt
+from jaxtyping import UInt16
 from numpy import ndarray
 from scipy.io import loadmat
 
-from shards.labelled import Pair, locate, names_in, need, read_pair
+from shards.labelled import Pair, locate, matrix_ids, names_in, need, read_pair
 from shards.sample import Source, key_of
 from shards.voc import voc_folder
 from zeroseg.data.label_files import label_ids
@@ -110,6 +110,6 @@ def joined(name: str) -> str:
     return name.replace(" ", "").strip()
 
 
-def label_map(data: bytes) -> UInt[ndarray, "height width"]:
+def label_map(data: bytes) -> UInt16[ndarray, "height width"]:
     """Ids of one of the release's `trainval/*.mat`."""
-    return loadmat(io.BytesIO(data), variable_names=["LabelMap"])["LabelMap"]
+    return matrix_ids(loadmat(io.BytesIO(data), variable_names=["LabelMap"])["LabelMap"])

@@ -83,6 +83,21 @@ def relabelled(
     return labels[ids]
 
 
+def matrix_ids(values: object) -> UInt16[ndarray, "height width"]:
+    """Ids of a `.mat` file's matrix, whatever kind of number it was saved as.
+
+    Raises BadSample for what is no matrix of numbers, or holds one that is no id of 16 bits.
+    """
+    if not isinstance(values, ndarray) or values.ndim != 2 or values.dtype.kind not in "uif":
+        found = f"{values.ndim} axes of {values.dtype}" if isinstance(values, ndarray) else "none"
+        raise BadSample(f"a matrix of ids is needed, this is {found}")
+    with np.errstate(invalid="ignore"):
+        ids = values.astype(np.uint16)
+    if (strange := values[ids != values]).size:
+        raise BadSample(f"holds {strange[0]}, which is no id")
+    return ids
+
+
 def refuse_deep_colours(picture: ImageFile.ImageFile) -> None:
     """Raises BadSample for colours of 16 bits, of which Pillow reads the upper 8: 110 becomes 0."""
     if picture.mode in ("RGB", "RGBA", "LA") and ";16" in str(picture.tile[0][3]):

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import UInt8
+from jaxtyping import UInt16
 from numpy import ndarray
 from scipy.io import loadmat
 
-from shards.labelled import Pair, locate, names_in, read_pair
+from shards.labelled import Pair, locate, matrix_ids, names_in, read_pair
 from shards.sample import BadSample, Sample, Source, key_of
 from zeroseg.data.label_files import label_ids
 from zeroseg.datasets.benchmarks import IGNORE, VOC21
@@ -74,9 +74,10 @@ def read(pair: Pair) -> Iterator[Sample | BadSample]:
     return read_pair(IDS, decode, pair)
 
 
-def segmentation(data: bytes) -> UInt8[ndarray, "height width"]:
+def segmentation(data: bytes) -> UInt16[ndarray, "height width"]:
     """Class ids of one of SBD's `cls/*.mat`: the field Segmentation of its 1x1 struct GTcls."""
-    return loadmat(io.BytesIO(data), variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+    found = loadmat(io.BytesIO(data), variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+    return matrix_ids(found)
 
 
 def voc_folder(root: Path, folder: str, archive: str, *parts: str) -> Path:

@@ -9,6 +9,7 @@ from tests.support.corpora import bad, put, samples
 from tests.support.releases import (
     CONTEXT,
     CONTEXT459_FILES,
+    CONTEXT459_IDS,
     CONVERTED_FILES,
     MAIN_FILES,
     MAT_FILES,
@@ -89,6 +90,35 @@ def test_an_id_beyond_the_459_is_left_out_by_name(tmp_path):
     assert bad(PascalContext(tmp_path, classes=459).source()) == [
         f"{tmp_path / file}: holds id 460, which this dataset does not have"
     ]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64, np.float32, np.float64])
+def test_a_label_map_may_be_saved_as_any_kind_of_number(tmp_path, kind):
+    pixels = np.minimum(CONTEXT459_IDS, 127).astype(kind)
+    files = CONTEXT459_FILES | {"trainval/2008_000002.mat": mat(LabelMap=pixels)}
+    put(str(tmp_path), MAIN_FILES | files)
+    (sample,) = samples(PascalContext(tmp_path, classes=459).source())
+    assert first_row(sample) == [255, 0, 1, 126, 126, 126]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.full((8, 6), 2**31), "holds 2147483648, which is no id"),
+        (np.full((8, 6), -1), "holds -1, which is no id"),
+        (np.full((8, 6), np.nan), "holds nan, which is no id"),
+        (np.full((8, 6), 1.5), "holds 1.5, which is no id"),
+        (np.full((8, 6), 1j), "a matrix of ids is needed"),
+        (np.ones((8, 6, 3)), "a matrix of ids is needed"),
+        ("wood", "a matrix of ids is needed"),
+    ],
+)
+def test_a_mat_file_of_other_numbers_is_left_out_by_name(tmp_path, value, said):
+    file = "trainval/2008_000002.mat"
+    put(str(tmp_path), MAIN_FILES | MAT_FILES | {file: mat(LabelMap=value)})
+    (message,) = bad(PascalContext(tmp_path).source())
+    assert message.startswith(f"{tmp_path / file}: ")
+    assert said in message
 
 
 def test_all_classes_need_the_release_not_its_conversion(tmp_path):
