@@ -68,7 +68,7 @@ def contents(file: BufferedReader) -> Contents:
             damage.append(end)
         end = after
         infos.append(info)
-    file.seek(end)
+    file.seek(min(end, size_of(file)))  # a damaged size can be any number
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         damage.append(end)
     found, passed_over = sample_members(infos)

@@ -13,16 +13,17 @@ from shards.archive import tar_members
 from shards.index import index
 from shards.sample import key_of
 from shards.verify_sample import Cause
-from tests.support.damage import CLASSES, IMPATIENT, JPEG, LABEL_MAP, Run, picture, stored
+from tests.support.damage import CLASSES, JPEG, LABEL_MAP, Run, picture, stored
 from tests.support.damage import packed as packed_set
 from zeroseg.data.samples import image_of, labels_bytes, read_samples
 from zeroseg.errors import InputError
 from zeroseg.store.keys import cut, escaped, file_name, unfit
 from zeroseg.store.reader import RawSample, ShardReader
+from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import open_set
 from zeroseg.store.tar_index import scan
 
-CACHE = IMPATIENT(retries=0)
+CACHE = ShardCache()
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(64)
 UNFIT = "\t\n\r\x07\x1c\x7f\x85\xa0\u2003\u202f\u2028\u2029\u3000\udce9\ud800"
 

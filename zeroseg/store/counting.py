@@ -47,6 +47,8 @@ def count_samples(url: str, record: ShardRecord | None, cache: ShardCache) -> Co
         index, told, size = cache.retry(lambda: _read_through(url, cache))
     except OSError as error:
         raise InputError(f"shard {url} cannot be read ({error}): check the address") from error
+    if isinstance(index, InputError):
+        raise index
     if not any(image_extension(members) for members in index.members):
         raise InputError(f"shard {url} {without_image(index)}")
     samples = zip(index.keys, index.members, strict=True)
@@ -64,17 +66,22 @@ def without_image(index: TarIndex) -> str:
     )
 
 
-def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex, Version, int]:
-    """Index of a shard without manifest, the version that its storage tells, and its bytes."""
+def _read_through(url: str, cache: ShardCache) -> tuple[TarIndex | InputError, Version, int]:
+    """Index of a shard without manifest, the version that its storage tells, and its bytes.
+
+    In place of the index what is wrong with those bytes, since trying again would not change it.
+    """
     told = Version() if is_local(url) or url.startswith("pipe:") else version(url)
 
-    def read(copy: Path) -> tuple[TarIndex, int]:
+    def read(copy: Path) -> tuple[TarIndex | InputError, int]:
         try:
             return read_index(copy), copy.stat().st_size
-        except InputError as error:  # of a copy it names another file
-            raise InputError(
-                str(error).replace(str(copy.with_suffix("")), url.removesuffix(".tar"))
-            ) from error
+        except InputError as error:
+            # Of a copy it names another file.
+            text = str(error).replace(str(copy.with_suffix("")), url.removesuffix(".tar"))
+            if isinstance(error.__cause__, OSError):
+                raise InputError(text) from error
+            return InputError(text), 0
 
     index, size = cache.read(url, read, told)
     return index, told, size

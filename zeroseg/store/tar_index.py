@@ -95,9 +95,11 @@ def scan(shard: Path) -> TarIndex:
     is none that an index can hold.
     """
     try:
-        with tarfile.open(shard, "r:", **NAMES) as tar:
+        with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:", **NAMES) as tar:
             found, passed_over = sample_members(headers(tar))
-            end = tar.offset
+            file.seek(tar.offset)
+            # Cut between two members, a tar ends like a shorter one but for this mark.
+            whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     except Exception as error:  # a damaged extended header can raise nearly anything
         raise InputError(f"shard {shard} cannot be read ({error}): build it again") from error
     keys: list[str] = []
@@ -111,13 +113,8 @@ def scan(shard: Path) -> TarIndex:
                 f"shard {shard} has the member {key}.{extension} twice: remove one of them"
             )
         members[-1][extension] = span
-    with shard.open("rb") as file:
-        file.seek(end)
-        # Cut between two members, a tar ends like a shorter one but for this mark.
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise InputError(
-                f"shard {shard} is cut short after {len(keys)} samples: build it again"
-            )
+    if not whole:
+        raise InputError(f"shard {shard} is cut short after {len(keys)} samples: build it again")
     _refuse_keys(f"shard {shard}", keys, members)
     return TarIndex(tuple(keys), tuple(members), passed_over)
 
