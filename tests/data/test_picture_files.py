@@ -88,6 +88,7 @@ ODD_JPEGS = {
     "text after its end": JPEG + b"maker's notes",
     "another picture after its end": JPEG + PROGRESSIVE,
     "an unknown JFIF version": JPEG.replace(b"JFIF\0\1", b"JFIF\0\7", 1),
+    "a scan of wrong parameters": JPEG.replace(b"\x11\0\x3f\0", b"\x11\0\0\0", 1),
     "a comment": JPEG[:2] + b"\xff\xfe\0\5abc" + JPEG[2:],
     "an ICC profile cut short": JPEG[:2] + b"\xff\xe2\0\x12ICC_PROFILE\0\2\3ab" + JPEG[2:],
 }

@@ -11,8 +11,8 @@ from zeroseg.data import picture_files
 from zeroseg.data.label_files import decode_labels
 from zeroseg.data.picture_files import turned
 
-_HARMLESS = ("extraneous bytes", "JFIF revision", "Adobe color transform", "ICC marker")
-"""What libjpeg complains of in JPEGs whose pixels are whole."""
+_DAMAGE = ("remature end", "bad Huffman", "bad arithmetic", "progression sequence", "found marker")
+"""What libjpeg says of pixels that are not whole; whatever else it complains of, Pillow passes over."""
 
 
 def decode_image(data: bytes) -> UInt8[Tensor, "3 height width"]:
@@ -102,9 +102,9 @@ def _decoded_jpeg(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
     try:
         return simplejpeg.decode_jpeg(data, "RGB")
     except ValueError as error:
-        if any(oddity in str(error) for oddity in _HARMLESS):
-            return None
-        raise
+        if any(damage in str(error) for damage in _DAMAGE):
+            raise
+        return None
 
 
 def resized(

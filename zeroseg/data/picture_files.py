@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Shaped, UInt8
 from numpy import ndarray
-from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 MAX_PIXELS = 89_478_485
 """A picture of more is refused as a decompression bomb; Pillow's own limit, for every format."""
@@ -48,9 +48,9 @@ def opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         formats = _formats(data)
         if data.startswith(b"\x89PNG"):  # decoding would pass over the pixels' checksums
-            with Image.open(io.BytesIO(data), formats=formats) as image:
+            with _open(data, formats) as image:
                 image.verify()
-        with Image.open(io.BytesIO(data), formats=formats) as image:
+        with _open(data, formats) as image:
             check_pixels(*image.size)
             yield image
 
@@ -167,6 +167,13 @@ def _white(image: Image.Image, grey: ndarray) -> int:
         stated = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
         depth = stated if 8 < stated < 16 else depth
     return 2**depth - 1
+
+
+def _open(data: bytes, formats: list[str]) -> ImageFile.ImageFile:
+    try:
+        return Image.open(io.BytesIO(data), formats=formats)
+    except UnidentifiedImageError as error:  # Pillow's own text has an address in memory
+        raise UnidentifiedImageError("no picture, or none of a format that is read") from error
 
 
 def _formats(data: bytes) -> list[str]:
