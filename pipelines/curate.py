@@ -5,7 +5,7 @@
     zeroseg curate data/photos --against data/voc/val data/ade20k/val --output data/clean
     zeroseg train CONFIG --data.shards data/photos --data.selection data/chosen
 
-Steps are asked for by their options, and done in this order: --junk, --against, --duplicates. Any number of
+Steps are asked for by their options, and done in this order: --junk, --against, --duplicates, --balance. Any number of
 processes share the shards; stopped and started again, with as many or not, they go on with the shards that
 are missing.
 """
@@ -23,6 +23,7 @@ from accelerate import PartialState
 
 from pipelines.command_line import UNSET, read
 from pipelines.curation.against import Leaks, embedder, leaks_of
+from pipelines.curation.balance import balance
 from pipelines.curation.config import CurateConfig
 from pipelines.curation.facts import WORKING, Facts, FactsReading, joined
 from pipelines.curation.steps import (
@@ -120,6 +121,8 @@ def choose(facts: Facts, config: CurateConfig, benchmarks: Sequence[Leaks] = ())
             do(same_pictures, config.same_picture)
     if config.duplicates is not None and config.duplicates < 1:
         do(near_duplicates, config.duplicates)
+    if config.balance:
+        do(balance, config.balance, config.seed)
     return verdicts
 
 

@@ -46,6 +46,11 @@ class CurateConfig:
     alone."""
     junk: bool = False
     """Leave out what breaks a rule below."""
+    balance: int = 0
+    """Leave so many images, fewer of what there is much of: an even draw from a tree of clusters of their
+    embeddings, after Vo et al. (2024). 0 does not."""
+    seed: int = 0
+    """Of the draw and its clusters."""
     rules: Annotated[Junk, tyro.conf.arg(name="")] = field(default_factory=Junk)
     workers: int = 2
     """Processes that read images, beside each one of the job; 0 reads in that one."""
@@ -59,19 +64,25 @@ class CurateConfig:
                 raise InputError(f"{option} is {value}: it is a cosine, above 0 and at most 1")
         if self.workers < 0:
             raise InputError(f"--workers is {self.workers}: it must be at least 0")
+        if self.balance < 0 or self.seed < 0:
+            raise InputError(
+                f"--balance is {self.balance}, --seed {self.seed}: both are at least 0"
+            )
         if not self.steps:
-            raise InputError("nothing is asked for: name --duplicates, --against or --junk")
+            raise InputError(
+                "nothing is asked for: name --duplicates, --against, --junk or --balance"
+            )
         if self.compares and not self.embeddings:
             raise InputError(
-                "near copies are found by embeddings: name --embeddings, as `zeroseg embed` writes them, "
-                "or --duplicates 1 and --against-cosine 1"
+                "near copies and clusters are found by embeddings: name --embeddings, as `zeroseg embed` "
+                "writes them, or --duplicates 1, --against-cosine 1 and no --balance"
             )
 
     @property
     def compares(self) -> bool:
         """Whether embeddings are compared."""
         near = self.duplicates is not None and self.duplicates < 1
-        return near or bool(self.against and self.against_cosine < 1)
+        return near or self.balance > 0 or bool(self.against and self.against_cosine < 1)
 
     @property
     def steps(self) -> dict[str, Any]:
@@ -86,4 +97,6 @@ class CurateConfig:
             steps["against_cosine"] = self.against_cosine
         if steps.keys() - {"junk"}:
             steps["same_picture"] = self.same_picture
+        if self.balance:
+            steps |= {"balance": self.balance, "seed": self.seed}
         return steps

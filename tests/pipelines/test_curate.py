@@ -187,6 +187,8 @@ def test_the_selection_is_shown_and_copied(shards, whole, tmp_path, capsys):
         (["--duplicates", "0.9"], "name --embeddings"),
         (["--duplicates", "1.5"], "it is a cosine"),
         (["--duplicates"], "name --embeddings"),
+        (["--balance", "5"], "name --embeddings"),
+        (["--balance", "-5"], "both are at least 0"),
         (["--duplicates", "1", "--same-picture", "0"], "it is a cosine"),
         (["--junk", "--narrow", "0.5"], "narrow at least 1"),
         (["--duplicates", "0.9", "--embeddings", "SHARDS"], "holds no embeddings"),
@@ -254,3 +256,14 @@ def test_images_of_a_benchmark_go_and_say_which_they_are(
     assert "torn" in told.err
     steps = read_selection(str(tmp_path / "s")).steps
     assert list(steps["against"]) == [benchmark]
+
+
+def test_of_what_is_left_as_many_stay_as_were_asked_for(shards, embeddings, whole, tmp_path):
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        options = ["--balance", "6", "--seed", seed]
+        cli.main(["curate", *arguments(shards, embeddings, tmp_path / name, *options)])
+    assert content(tmp_path / "a") == content(tmp_path / "b") != content(tmp_path / "c")
+    chosen = read_selection(str(tmp_path / "a"))
+    before = read_selection(str(whole)).reasons
+    assert chosen.samples == 6
+    assert chosen.reasons == before | {"balance": PHOTOS - 6}
