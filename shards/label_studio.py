@@ -17,9 +17,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from shards.class_list import read_class_list, refuse_twice
 from shards.folder import SUFFIXES, distinct_keys
 from shards.label_studio_runs import brushed
-from shards.labelled import need, need_package
+from shards.labelled import MALFORMED, need, need_package
 from shards.masks import digest
-from shards.sample import BadSample, Sample, Source, key_of
+from shards.sample import BadSample, Sample, Source, error_text, key_of
 from shards.shapes import (
     Drawing,
     Names,
@@ -49,6 +49,8 @@ class Task(NamedTuple):
     number: str
     annotations: Any
     """As the export has them."""
+    problem: str = ""
+    """Why it is no task, where it is none."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class LabelStudio:
         need(self.images, "Label Studio", "the photos there")
         classes = read_class_list(self.classes)
         units = _tasks(self.annotations, self.images)
-        distinct_keys(str(self.images), (unit.photo for unit in units))
+        distinct_keys(str(self.images), (unit.photo for unit in units if unit.photo))
         names = Names.of(classes, self.ignore)
         return Source(
             units=units,
@@ -97,20 +99,25 @@ def _tasks(file: Path, images: Path) -> list[Task]:
     """Every task of the file, in order of its photo."""
     try:
         content = json.loads(file.read_bytes())
-        found = [
-            Task(_photo(task["data"], images), str(task.get("id", "")), _annotations(task))
-            for task in content
-        ]
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
-        problem = f"{type(error).__name__}: {error}"
+        found = [_task(place, task, images) for place, task in enumerate(content, 1)]
+    except (*MALFORMED, OSError) as error:
+        raise InputError(f"{file} is no JSON ({error_text(error)}): export it again") from error
+    if all(task.problem for task in found):
+        problem = found[0].problem if found else "no task"
         raise InputError(
             f"{file} is no JSON export of Label Studio ({problem}): export as JSON, not JSON-MIN"
-        ) from error
-    if not found:
-        raise InputError(f"{file} holds no task: export it again")
-    found.sort(key=lambda task: task.photo)
-    refuse_twice((task.photo for task in found), "tasks of photos", file)
+        )
+    found.sort(key=lambda task: (task.photo, task.number))
+    refuse_twice((task.photo for task in found if task.photo), "tasks of photos", file)
     return found
+
+
+def _task(place: int, task: Any, images: Path) -> Task:
+    try:
+        number = str(task.get("id", place))
+        return Task(_photo(task["data"], images), number, _annotations(task))
+    except (*MALFORMED, OSError) as error:  # a path may be too long to look for
+        return Task("", f"at place {place}", None, error_text(error))
 
 
 def _annotations(task: Mapping[str, Any]) -> Any:
@@ -144,6 +151,9 @@ def _path(text: str) -> str:
 
 def _read(file: Path, images: Path, names: Names, unit: Task) -> Iterator[Sample | BadSample]:
     about = f"{file}: task {unit.number}"
+    if unit.problem:
+        yield BadSample(f"{about}: not readable ({unit.problem})")
+        return
     place = Place(images / unit.photo, unit.photo, about, key_of(unit.photo))
     yield from read_drawn(place, partial(_drawing, unit.annotations), names)
 

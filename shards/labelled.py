@@ -21,6 +21,9 @@ from zeroseg.data.label_files import label_file
 from zeroseg.errors import InputError
 from zeroseg.store.storage import list_files
 
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading values out of JSON of another form raises."""
+
 
 @dataclass(frozen=True)
 class Pair:

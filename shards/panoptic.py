@@ -6,6 +6,7 @@ Facts from COCO's description of its formats (panoptic segmentation): a pixel's 
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,9 @@ from numpy import ndarray
 
 from shards.class_entries import Entry
 from shards.class_list import ClassList, listed, plain, read_class_list, refuse_twice
-from shards.labelled import Pair, need, read_pair
+from shards.labelled import MALFORMED, Pair, need, read_pair
 from shards.masks import colour_codes, digest, identity, looked_up
-from shards.sample import BadSample, Sample, Source, key_of
+from shards.sample import BadSample, Sample, Source, error_text, key_of
 from shards.shapes import Names
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.datasets.own_benchmarks import called_background
@@ -31,9 +32,10 @@ class Segmented(NamedTuple):
 
     photo: str
     png: str
-    """Empty where the file has no annotation of the image."""
     segments: tuple[tuple[int, int], ...]
     """Number and category id of each."""
+    problem: str = ""
+    """What is wrong with the file's words on it, if anything."""
 
 
 @dataclass(frozen=True)
@@ -91,26 +93,35 @@ def _parsed(file: Path) -> tuple[list[Segmented], dict[int, str]]:
     try:
         content = json.loads(file.read_bytes())
         categories = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-        found = {a["image_id"]: a for a in content["annotations"]}
-        units = [_segmented(image, found.get(image["id"])) for image in content["images"]]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        problem = f"{type(error).__name__}: {error}"
+        found: dict[Any, Any] = {}
+        for annotation in content["annotations"]:
+            with suppress(*MALFORMED):  # then its image has none
+                found[annotation["image_id"]] = annotation
+        images = enumerate(content["images"], 1)
+        units = [_segmented(place, image, found) for place, image in images]
+    except MALFORMED as error:
+        problem = error_text(error)
         raise InputError(f"{file} is not in COCO's panoptic format ({problem})") from error
     if not units:
         raise InputError(f"{file} lists no image: check the file")
-    if names := [u.photo for u in units if not Path(u.photo).name]:
-        raise InputError(f"{file} has an image named {names[0]!r}: mend the file")
     units.sort()
     refuse_twice((unit.photo for unit in units), "images", file)
     return units, categories
 
 
-def _segmented(image: Mapping[str, Any], annotation: Mapping[str, Any] | None) -> Segmented:
-    photo = str(image["file_name"])
-    if annotation is None:
-        return Segmented(photo, "", ())
-    segments = ((int(s["id"]), int(s["category_id"])) for s in annotation["segments_info"])
-    return Segmented(photo, str(annotation["file_name"]), tuple(segments))
+def _segmented(place: int, image: Any, found: Mapping[Any, Any]) -> Segmented:
+    photo = f"image {place}"
+    try:
+        if not Path(image["file_name"]).name:
+            raise ValueError("a file name is empty")
+        photo = image["file_name"]
+        if image["id"] not in found:
+            return Segmented(photo, "", (), "has no annotation")
+        annotation = found[image["id"]]
+        segments = ((int(s["id"]), int(s["category_id"])) for s in annotation["segments_info"])
+        return Segmented(photo, str(annotation["file_name"]), tuple(segments))
+    except MALFORMED as error:
+        return Segmented(photo, "", (), f"not readable ({error_text(error)})")
 
 
 def _read(
@@ -121,8 +132,8 @@ def _read(
     table: Mapping[int, int],
     unit: Segmented,
 ) -> Iterator[Sample | BadSample]:
-    if not unit.png:
-        yield BadSample(f"{images / unit.photo}: has no annotation")
+    if unit.problem:
+        yield BadSample(f"{images / unit.photo}: {unit.problem}")
         return
     pair = Pair(key_of(unit.photo), images, unit.photo, masks / unit.png)
     yield from read_pair(table, partial(_labels, unit.segments, categories, labels), pair)

@@ -241,6 +241,13 @@ def test_a_missing_photo_is_named(tmp_path):
     assert str(found[0]) == f"{tmp_path}/images/0a1b2c3d-b.jpg: missing"
 
 
+def test_a_malformed_task_is_named_and_the_others_are_read(tmp_path):
+    for strange in (3, {}, {"data": 3}, task(image=""), {"data": {"image": "x.jpg"}}):
+        (told,) = bad(source(tmp_path, [strange, task(POLYGON)]))
+        assert told.startswith(f"{tmp_path}/export.json: task at place 1: not readable")
+        assert len(samples(source(tmp_path, [strange, task(POLYGON)]))) == 2
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -80,12 +80,33 @@ def test_what_cannot_be_used_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("image", "annotation", "said"),
+    [
+        ({"file_name": ""}, {}, "a file name is empty"),
+        ({"file_name": 3}, {}, "not readable"),
+        ({"id": [1]}, {}, "not readable"),
+        ({}, {"segments_info": 3}, "not readable"),
+        ({}, {"segments_info": [{"id": float("inf"), "category_id": 1}]}, "not readable"),
+        ({}, {"image_id": []}, "has no annotation"),
+    ],
+)
+def test_a_malformed_image_is_named_and_the_others_are_read(tmp_path, image, annotation, said):
+    images = [CONTENT["images"][0] | {"id": 1, "file_name": "b.jpg"} | image, *CONTENT["images"]]
+    others = [CONTENT["annotations"][0] | {"image_id": 1} | annotation, *CONTENT["annotations"]]
+    put(str(tmp_path), {"images/b.jpg": photo()})
+    found = samples(source(tmp_path, images=images, annotations=others))
+    assert sorted(type(sample).__name__ for sample in found) == ["BadSample", "Sample"]
+    (told,) = bad(source(tmp_path, images=images, annotations=others))
+    assert said in told
+    assert told.startswith(f"{tmp_path}/images/")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *(b"", b"[]", b"{}", b"[" * 100_000),
         json.dumps(CONTENT | {"images": []}).encode(),
         json.dumps(CONTENT | {"images": CONTENT["images"] * 2}).encode(),
-        json.dumps(CONTENT | {"images": [{"id": 1, "file_name": ""}]}).encode(),
         json.dumps(CONTENT | {"categories": [{"id": "x", "name": "y"}]}).encode(),
         json.dumps(CONTENT | {"categories": []}).encode(),
     ],
