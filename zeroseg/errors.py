@@ -15,7 +15,8 @@ class InputError(Exception):
 
 
 class NoRoom(InputError):
-    """A disk is full. It is no loss of one sample or shard: all that follow would be lost as well."""
+    """A disk is full, or a cache cannot be written: no loss of one sample or shard, as all that follow would
+    be lost as well."""
 
 
 def _escaped(character: str) -> str:

@@ -29,7 +29,7 @@ from zeroseg.evaluation.scores import ImageScore
 from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task
 from zeroseg.models.segmenter import Segmenter
-from zeroseg.store.keys import file_name
+from zeroseg.store.keys import cut, file_name
 from zeroseg.store.storage import write_atomically
 
 SHOWN = ("best", "median", "worst")
@@ -52,7 +52,7 @@ def result_path(folder: Path, name: str, benchmark: Benchmark, protocol: Protoco
     found = changes(protocol, benchmark)
     changed = f"-{fingerprint(found)[:6]}" if found else ""
     parts = benchmark.name, protocol.name + changed, name
-    return folder / "results" / f"{'-'.join(map(slug, parts))}.json"
+    return folder / "results" / f"{cut('-'.join(map(slug, parts)), 230)}.json"
 
 
 def check_same_model(path: Path, model: ModelIdentity) -> None:

@@ -108,6 +108,15 @@ def test_a_full_cache_stops_reading_and_leaves_no_half_copy(tmp_path):
         fetch(f"{root}/shard-000000.tar", tmp_path / "one")
 
 
+def test_a_cache_that_cannot_be_is_named_and_not_taken_for_lost_shards(tmp_path):
+    root = remote(tmp_path, f"memory://{uuid4()}")
+    shards = open_set(root, ShardCache())
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "cache"):
+        with pytest.raises(NoRoom, match=rf"{folder} cannot be made .*another cache\.folder"):
+            read_samples(ShardReader(shards, ShardCache(folder=folder)), [(0, 0)], image_of)
+
+
 def test_a_folder_of_a_set_may_have_brackets_wherever_it_is(tmp_path):
     put(str(tmp_path), {"photos/a.jpg": ONE})
     for root in (f"memory://{uuid4()}/[1]*", str(tmp_path / "[1]*{0..2}?")):

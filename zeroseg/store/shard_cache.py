@@ -7,6 +7,7 @@ is built again under the same URL has other copies.
 """
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from zeroseg.store.tar_index import index_path
 
 Result = TypeVar("Result")
 UNKNOWN = Version()
+_ELSEWHERE = "choose another cache.folder"
 
 
 def is_local(url: str) -> bool:
@@ -50,18 +52,24 @@ class ShardCache:
     ) -> Result:
         """Result of `action` on a local file with the shard's bytes, which stays there meanwhile.
 
-        Raises OSError or InputError when the file cannot be had, or is not of that version.
+        Raises OSError or InputError when the file cannot be had, or is not of that version; NoRoom when no
+        copy can be kept.
         """
         if is_local(url):
             return action(Path(url))
         folder = self.folder.expanduser()
-        with in_room(folder, "free some, or choose another cache.folder"):
+        with in_room(folder, f"free some, or {_ELSEWHERE}"):
             return self._read_remote(url, folder, action, version)
 
     def _read_remote(
         self, url: str, folder: Path, action: Callable[[Path], Result], version: Version
     ) -> Result:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise NoRoom(f"{folder} cannot be made ({error.strerror}): {_ELSEWHERE}") from error
+        if not os.access(folder, os.W_OK):
+            raise NoRoom(f"{folder} cannot be written to: {_ELSEWHERE}")
         name = hashlib.sha256("\n".join((url, *map(str, version))).encode()).hexdigest()[:32]
         copy = folder / f"{name}.tar"
         with Lock(copy.with_suffix(".lock")):
