@@ -13,7 +13,7 @@ from pipelines import cli
 from zeroseg.datasets.own_benchmarks import benchmark_named
 
 PAGE = Path(__file__).parents[2] / "docs/evaluation.md"
-SECTION = PAGE.read_text().split("### Your own photos and classes")[1].split("\n## ")[0]
+SECTION = PAGE.read_text().split("### Your own photos and classes")[1].split("\n##")[0]
 BLOCKS = re.findall(r"(?:^    .*\n)+", SECTION, re.M)
 NAMES, COMMANDS, TABLE, FILE = BLOCKS
 
