@@ -30,9 +30,16 @@ def cell_labels(
     labels: Int[Tensor, "batch height width"], size: tuple[int, int]
 ) -> Int[Tensor, "batch rows columns"]:
     """The label at the centre of every cell of a grid over the image."""
-    # Through floats, which hold every label: integers of 64 bits are not resized.
-    small = F.interpolate(labels[:, None].float(), size, mode="nearest-exact")
-    return small[:, 0].long()
+    # Integers of 64 bits are not resized, their places are.
+    rows, columns = (
+        F.interpolate(
+            torch.arange(side, device=labels.device).float()[None, None],
+            cells,
+            mode="nearest-exact",
+        )
+        for side, cells in zip(labels.shape[1:], size, strict=True)
+    )
+    return labels[:, rows[0, 0].long()[:, None], columns[0, 0].long()]
 
 
 @dataclass(frozen=True)
