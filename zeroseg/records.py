@@ -20,6 +20,9 @@ from zeroseg.errors import InputError
 
 Record = TypeVar("Record")
 
+_PLAIN = {int, str, bool}
+"""Types whose values are JSON's own. A list of one of them alone is not looked at value by value: the
+confusion matrix of 847 classes is long."""
 REMEDY = "mend the file, or write it again with this version"
 
 
@@ -33,7 +36,8 @@ def to_json(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(to_json(v) for v in value)
     if isinstance(value, list | tuple):
-        return [to_json(v) for v in value]
+        plain = {*map(type, value)} <= _PLAIN
+        return list(value) if plain else [to_json(v) for v in value]
     if isinstance(value, float) and math.isnan(value):
         return None
     return str(value) if isinstance(value, Path) else value
@@ -174,8 +178,8 @@ def _items(kind: Any, inner: Sequence[Any], value: Any, where: str, known: tuple
     if not isinstance(value, list):
         raise _Mismatch(f"{where}: expected a list, found {value!r}")
     each_its_own = kind is tuple and inner[-1] is not Ellipsis
-    if not each_its_own and inner[0] in (int, str) and {*map(type, value)} <= {inner[0]}:
-        return kind(value)  # as below, in a hundredth of the time: a matrix of 847 classes is long
+    if not each_its_own and inner[0] in _PLAIN and {*map(type, value)} <= {inner[0]}:
+        return kind(value)
     kinds = inner if each_its_own else [inner[0]] * len(value)
     if len(kinds) != len(value):
         raise _Mismatch(f"{where}: expected {len(kinds)} values, found {value!r}")
