@@ -167,4 +167,6 @@ def _verify_labels(data: bytes, size: tuple[int, int], classes: Sequence[str]) -
     values = np.flatnonzero(np.bincount(labels.ravel())).tolist()
     unknown = [v for v in values if v != IGNORE and v >= len(classes)]
     if classes and unknown:
-        raise SampleError(Cause.LABEL_VALUE, f"values {unknown} with {len(classes)} classes")
+        rest = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+        found = f"values {unknown[:10]}{rest}"
+        raise SampleError(Cause.LABEL_VALUE, f"{found} with {len(classes)} classes")
