@@ -47,7 +47,10 @@ class SegmentConfig:
 
 
 def run(config: SegmentConfig) -> Path:
-    """Write `<photo>.overlay.png`, `<photo>.labels.png` and `<photo>.json`; return the overlay."""
+    """Write `<photo>.overlay.png`, `<photo>.labels.png` and `<photo>.json`; return the overlay.
+
+    The label map has the colours of the overlay; of more than 255 classes it is grey of 16 bits.
+    """
     names = words_of(config.classes)
     background = config.protocol.background_threshold
     words = own_classes(names, background is not None)
@@ -96,7 +99,7 @@ def _write(
 
 
 def _indexed(labels: np.ndarray, classes: int) -> Image.Image:
-    """A label map in its classes' colours; beyond 255 of them in 16 bits, which have none."""
+    """A label map in its classes' colours, or in 16 bits, which have none."""
     if classes > 255:
         return Image.fromarray(labels.astype(np.uint16))
     indexed = Image.fromarray(labels.astype(np.uint8), mode="P")

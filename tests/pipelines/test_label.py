@@ -1,5 +1,6 @@
 """`zeroseg label`: what it writes, that it cannot know, and that it goes on where it was stopped."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from zeroseg.store.shard_set import open_set
 
 CLIP = "clip:zeroseg-scenes:maskclip"
 COUNT = 11
+WIDE = (*(f"zzqx{i}" for i in range(300)), *SCENES.classes)
 HIDDEN = [SCENES.classes.index(name) for name in sorted(SCENES.unseen)]
 
 
@@ -52,6 +54,16 @@ def painted(source: Source) -> Source:
             yield replace(sample, labels=encode_labels(labels))
 
     return replace(source, read=read, built_from={"kind": "painted"})
+
+
+def widened(source: Source) -> Source:
+    """The same with labels that count from 300, after as many classes that nothing is."""
+
+    def read(number: int):
+        for sample in source.read(number):
+            yield replace(sample, labels=encode_labels(decode_labels(sample.labels).numpy() + 300))
+
+    return replace(source, read=read, classes=WIDE, built_from={"kind": "wide"})
 
 
 @pytest.fixture(autouse=True)
@@ -187,3 +199,18 @@ def test_what_does_not_fit_is_an_error_before_anything_is_written(data, tmp_path
     with pytest.raises(InputError, match=says):
         label(config(data, tmp_path / "out", **fields))
     assert not (tmp_path / "out").exists()
+
+
+def test_classes_beyond_255_are_kept_and_predicted(tmp_path):
+    build(widened(Scenes("labelled", 2).source()), str(tmp_path / "truth"), Limits(workers=0))
+    split = {"name": "wide", "classes": WIDE, "unseen": sorted(SCENES.unseen)}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    small = ProtocolConfig(name="seen-unseen", short_side=112, templates="bare")
+    asked = config(tmp_path, tmp_path / "out", unseen_only=True, protocol=small)
+    label(replace(asked, benchmark=str(tmp_path / "split.json")))
+    before, after = stored(tmp_path / "truth"), stored(tmp_path / "out")
+    for key, members in after.items():
+        truth, found = decode_labels(before[key]["png"]), decode_labels(members["png"])
+        hidden = torch.isin(truth, torch.tensor(HIDDEN) + 300)
+        assert torch.equal(found[~hidden], truth[~hidden])
+        assert set(found[hidden].unique().tolist()) <= {300 + i for i in HIDDEN}

@@ -26,7 +26,9 @@ def photo(tmp_path_factory):
 @pytest.mark.parametrize("others", [0, 251, 300])
 def test_files_agree_with_each_other_and_the_model_however_many_words(photo, tmp_path, others):
     words = [f"zzqx{i}" for i in range(others)] + STUFF
-    cli.main(["segment", MODEL, str(photo), "--classes", ",".join(words), "--output", str(tmp_path)])
+    cli.main(
+        ["segment", MODEL, str(photo), "--classes", ",".join(words), "--output", str(tmp_path)]
+    )
     ids = label_ids((tmp_path / "photo.labels.png").read_bytes())
     about = json.loads((tmp_path / "photo.json").read_text())
     assert about["classes"] == words
