@@ -161,19 +161,28 @@ def _ids(data: bytes, coloured: bool) -> UInt[ndarray, "height width"] | None:
     everywhere; None in colours."""
     with Image.open(io.BytesIO(data)) as picture:
         _refuse_lossy(picture)
-        form, mode = picture.format, picture.mode
+        mode = picture.mode
     if mode not in ("RGB", "RGBA"):
-        if form == "PNG":
-            return label_ids(data)
-        if mode not in ("L", "P", "I;16"):
-            raise BadSample(f"ids need one channel of 8 or 16 bits, this is {form}, mode {mode}")
-        with opened(data) as picture:
-            return np.array(picture)
+        return one_channel_ids(data)
     if coloured:
         return None
     codes = colour_codes(data)
     grey = codes & 255
     return grey.astype(np.uint8) if (codes == grey * 0x010101).all() else None
+
+
+def one_channel_ids(data: bytes) -> UInt[ndarray, "height width"]:
+    """The ids of a map of one channel, in any of the formats of MAPS. Raises BadSample for other
+    pictures, and what decoders raise."""
+    with Image.open(io.BytesIO(data)) as picture:
+        _refuse_lossy(picture)
+        form, mode = picture.format, picture.mode
+    if form == "PNG":
+        return label_ids(data)
+    if mode not in ("L", "P", "I;16"):
+        raise BadSample(f"ids need one channel of 8 or 16 bits, this is {form}, mode {mode}")
+    with opened(data) as picture:
+        return np.array(picture)
 
 
 def _refuse_lossy(picture: Image.Image) -> None:

@@ -9,15 +9,16 @@ from numpy import ndarray
 
 from shards.folder import SUFFIXES
 from shards.labelled import need, paired, read_pair
+from shards.masks import MAPS, one_channel_ids
 from shards.sample import Source
-from zeroseg.data.label_files import label_ids, labels_of
+from zeroseg.data.label_files import labels_of
 from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.datasets.own_benchmarks import benchmark_named
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Photos and PNG label maps of the same names, whose ids are the labels of a benchmark.
+    """Photos and label maps of the same names, PNG or TIFF, whose ids are the labels of a benchmark.
 
     Ignored is 255; in maps of 16 bits 65535, and 255 too where there is no such class. A photo without
     its map, or a map without its photo, is left out and named.
@@ -38,7 +39,7 @@ class Pairs:
         labels = {255: IGNORE, IGNORE: IGNORE} | {n: n for n in range(len(benchmark.classes))}
         others = sorted(SUFFIXES - {".jpg"})
         return Source(
-            units=paired(self.images, "", self.masks, suffixes=(".jpg", *others)),
+            units=paired(self.images, "", self.masks, suffixes=(".jpg", *others), maps=MAPS),
             read=partial(read_pair, labels, _labels),
             classes=benchmark.classes,
             built_from={
@@ -51,4 +52,4 @@ class Pairs:
 
 
 def _labels(data: bytes) -> UInt[ndarray, "height width"]:
-    return labels_of(label_ids(data))
+    return labels_of(one_channel_ids(data))

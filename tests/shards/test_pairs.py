@@ -1,11 +1,14 @@
 """Photos and label maps in two folders."""
 
+import tarfile
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipelines import cli
-from zeroseg.datasets.benchmarks import VOC21
+from zeroseg.data.label_files import decode_labels
+from zeroseg.datasets.benchmarks import ADE847, VOC21
 from zeroseg.store.manifest import read_manifest
 
 
@@ -34,6 +37,20 @@ def test_ids_are_the_labels_and_what_is_no_label_or_has_no_map_is_left_out(folde
     left_out = (folders / "out/left-out.jsonl").read_text()
     assert "b.png: holds id 21" in left_out
     assert "c.png: missing" in left_out
+
+
+def test_tiff_of_16_bits_is_read_as_conversions_for_detectron2_write_it(folders):
+    for old in folders.glob("masks/*.png"):
+        old.unlink()
+    ids = np.array([[0, 846], [255, 65535]], np.uint16)
+    Image.fromarray(ids).save(folders / "masks/a.tif")
+    manifest = build(folders, "ade847")
+    assert (manifest.samples, manifest.classes) == (1, ADE847.classes)
+    (shard,) = folders.glob("out/*.tar")
+    with tarfile.open(shard) as tar:
+        stored = tar.extractfile("a.png")
+        assert stored is not None
+        assert decode_labels(stored.read()).tolist() == ids.tolist()
 
 
 def test_an_unknown_benchmark_is_refused_by_name(folders):
