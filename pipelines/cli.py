@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from pipelines.interrupts import interruptible
 from zeroseg.errors import InputError
 from zeroseg.store.local_files import is_full
 
@@ -63,7 +64,8 @@ def choose(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one subcommand; what the user can mend is printed as one line, exit status 2."""
+    """Run one subcommand; what the user can mend is printed as one line, exit status 2. So is what Ctrl-C
+    leaves, exit status 130."""
     if arguments is None:
         _speak_utf8()
         arguments = sys.argv[1:]
@@ -75,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     purposes = {name: purpose for name, (_, purpose) in COMMANDS.items()}
     name, rest = choose("zeroseg", purposes, arguments)
     try:
-        importlib.import_module(COMMANDS[name][0]).main(rest)
+        with interruptible(name, rest):
+            importlib.import_module(COMMANDS[name][0]).main(rest)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error

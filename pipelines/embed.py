@@ -24,6 +24,7 @@ import tyro
 from accelerate import PartialState
 from tqdm import tqdm
 
+from pipelines.cli import main as zeroseg
 from pipelines.command_line import UNSET, read
 from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
@@ -69,6 +70,9 @@ class EmbedConfig:
     """Views in one pass of the teacher; 0 takes what suits the device."""
     workers: int = 2
     """Processes that decode images, beside each one that embeds; 0 decodes in that one."""
+    worker_timeout: float = 1800.0
+    """Seconds without a batch from those processes after which the command ends and says what each was at;
+    0 waits without end."""
     dry_run: bool = False
     """Only say how much it would take."""
     cache: ShardCache = field(default_factory=ShardCache)
@@ -139,6 +143,7 @@ def _embedder(config: EmbedConfig, device: torch.device) -> ShardEmbedder:
         output=config.output,
         batch_size=config.batch_size,
         workers=config.workers,
+        worker_timeout=config.worker_timeout,
         cache=config.cache,
     )
     if len(set(embedder.names)) < len(shards.urls):
@@ -262,4 +267,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    zeroseg(["embed", *sys.argv[1:]])

@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from pipelines.cli import main as zeroseg
 from pipelines.command_line import UNSET, read
 from pipelines.scoring.evaluation import Evaluation
 from pipelines.scoring.models import evaluated_models
@@ -150,4 +151,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    zeroseg(["evaluate", *sys.argv[1:]])

@@ -22,6 +22,7 @@ import torch
 import tyro
 from accelerate import PartialState
 
+from pipelines.cli import main as zeroseg
 from pipelines.command_line import UNSET, read
 from pipelines.scoring.models import EvaluatedModel, evaluated_models
 from shards.build import Job, Limits, do
@@ -223,4 +224,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    zeroseg(["label", *sys.argv[1:]])

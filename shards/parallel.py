@@ -1,15 +1,19 @@
 """Jobs spread over processes: one bar for all of them, and names for what killed one."""
 
+import ctypes
 import multiprocessing
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
 
-from zeroseg.data.loader import AtWork
+from zeroseg.data.loader import AtWork, leave_interrupts, refusing_processes, uninterrupted
 from zeroseg.errors import InputError
 
 Job = TypeVar("Job")
@@ -26,7 +30,8 @@ def in_parallel(
     """Do every job in so many processes, 0 for this one; results come in the order of the jobs.
 
     `do` calls `count_image` for each of `images`. Raises InputError when a process is killed, with
-    the names of what it and the others were at.
+    the names of what it and the others were at, and when none can be started. Interrupted, it leaves none
+    behind.
     """
     with tqdm(desc="images", unit=" images", total=images) as bar:
         if workers == 0:
@@ -35,13 +40,18 @@ def in_parallel(
             yield from map(do, jobs)
             return
         rows, context = max(1, min(workers, len(jobs))), multiprocessing.get_context("fork")
-        at_work, counts, free = AtWork(rows), context.RawArray("q", rows), context.SimpleQueue()
+        others, at_work = multiprocessing.active_children(), AtWork(rows)
+        with refusing_processes("--workers"):
+            counts, free = context.RawArray("q", rows), context.SimpleQueue()
+            pool = ProcessPoolExecutor(rows, context, _begin, (at_work, counts, free))
         for row in range(rows):
             free.put(row)
-        with ProcessPoolExecutor(rows, context, _begin, (at_work, counts, free)) as pool:
-            pairs = zip(jobs, names, strict=True)
-            futures = [pool.submit(_announce, do, job, name) for job, name in pairs]
+        with pool:
+            futures: list[Future[Result]] = []
             try:
+                with refusing_processes("--workers"), uninterrupted():
+                    for job, name in zip(jobs, names, strict=True):
+                        futures.append(pool.submit(_announce, do, job, name))
                 _watch(futures, counts, bar)
             except BrokenProcessPool as error:
                 raise InputError(
@@ -51,6 +61,9 @@ def in_parallel(
             except BaseException:
                 for future in futures:
                     future.cancel()
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.terminate()
                 raise
         yield from (future.result() for future in futures)
 
@@ -72,14 +85,32 @@ _worker: tuple[int, AtWork, Any]
 """Of a process of several: its row, what each row is at, and images so far by row."""
 
 
+_ended = False
+"""Whether this process was told to end."""
+
+
 def _begin(at_work: AtWork, counts: Any, free: Any) -> None:
     global _worker
+    leave_interrupts()
+    signal.signal(signal.SIGTERM, _give_up)
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
     torch.set_num_threads(1)  # more would compete, and hang where the parent already has some
     _worker = free.get(), at_work, counts
 
 
+def _give_up(number: int, frame: FrameType | None) -> None:
+    """Leave what is being done, and nothing half written; begin nothing that waits."""
+    global _ended
+    _ended = True
+    raise SystemExit(128 + number)
+
+
 def _announce(do: Callable[[Job], Result], job: Job, name: str) -> Result:
     global _count
+    if _ended:
+        raise SystemExit(128 + signal.SIGTERM)
     row, at_work, counts = _worker
     before = counts[row]
 

@@ -77,6 +77,8 @@ def _do(job: Job, log: Path) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
         traceback.print_exc()
         raise SystemExit(1) from error

@@ -68,17 +68,19 @@ def test_killed_at_any_step_a_run_goes_on_to_the_same_weights(scenes, tmp_path, 
     same_run(tmp_path / "run", whole)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_asked_to_stop_it_finishes_the_step_saves_and_says_how_to_go_on(
-    scenes, tmp_path, undisturbed
+    scenes, tmp_path, undisturbed, name
 ):
     output = tmp_path / "run"
     args = arguments(scenes, output, STEPS, "--save-every", "1000", *SAVING[2:])
     job = started(args)
     wait_for(job, output, 4)
-    job.send(signal.SIGTERM)
+    job.send(signal.Signals[name])
     said = job.ended()
     assert job.statuses == [STOPPED] == [75], said
-    assert "SIGTERM: finishing this step" in said
+    assert f"{name}: finishing this step" in said
+    assert "Traceback" not in said
     made = rows(output)[-1]["step"]
     assert f"stopped after step {made}, saved" in said
     assert read(output / "checkpoints/latest").state["step"] == made < STEPS

@@ -41,6 +41,9 @@ class DataConfig:
     """Images of a step, over all processes."""
     workers: int = 4
     """Loader processes beside each training process; 0 reads in the training process."""
+    worker_timeout: float = 1800.0
+    """Ours: seconds without a batch from the loader processes after which the run ends and says what each was
+    at. Generous: a remote shard is fetched, and tried again, in this time. 0 waits without end."""
     shuffle: int | None = None
     """Shards whose samples a process shuffles among themselves; 0 leaves samples as they stand in their
     shards. None is all of a local set, whose epoch is then one draw: each sample once, in an order drawn
@@ -53,7 +56,7 @@ class DataConfig:
     cache: ShardCache = field(default_factory=ShardCache)
 
     def __post_init__(self) -> None:
-        leasts = {"batch_size": 1, "workers": 0, "shuffle": 0}
+        leasts = {"batch_size": 1, "workers": 0, "worker_timeout": 0, "shuffle": 0}
         for name, least in leasts.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -121,7 +124,10 @@ class TrainingStream:
         reading = _Reading(
             self.plan, self.shards, self.config, self.transform, self.start, self.rank, at_work
         )
-        for batch in load_in_workers(reading, self.config.workers, at_work):
+        batches = load_in_workers(
+            reading, self.config.workers, at_work, timeout=self.config.worker_timeout
+        )
+        for batch in batches:
             self.steps += 1
             self._count(batch)
             yield batch

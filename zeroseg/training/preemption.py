@@ -1,5 +1,6 @@
 """Stopping between two steps when the machine is wanted back."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -13,17 +14,20 @@ import torch
 import torch.distributed as dist  # noqa: TID251  Accelerate has no sum that does not wait
 from accelerate import Accelerator
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 STOPPED = 75
 """Exit status of a run that was asked to stop and has saved its place (EX_TEMPFAIL: try again)."""
 END = b"\0"
 ECHO = 2.0
 """Seconds in which a further signal is taken for the same one: launchers pass on to their processes
 what these may have been sent directly, too."""
+BOUNCE = 0.2
+"""The same between two Ctrl-C, which nobody presses faster."""
 
 
 class Preemption:
-    """Listens for SIGTERM and SIGUSR1 while it is entered; a later one ends the process at once.
+    """Listens for SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) while it is entered; a later one ends the process at
+    once. A SIGINT that was ignored before, as of a shell's background jobs, stays so.
 
     The processes of a job agree after which step they stop: in each step they begin a sum over all of
     them, on the CPU, and read the one begun in the step before. So no GPU is waited for, and a process
@@ -32,6 +36,7 @@ class Preemption:
 
     def __init__(self, accelerator: Accelerator, timeout: float) -> None:
         self.asked_at: float | None = None
+        self._asked_by: signal.Signals | None = None
         self._group: Any = None
         if accelerator.num_processes > 1:
             self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
@@ -46,7 +51,11 @@ class Preemption:
         # collective; what arrives at this descriptor is read by a thread of its own.
         self._mouth.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, _nothing) for number in SIGNALS}
+        self._before = {
+            number: signal.signal(number, _nothing)
+            for number in SIGNALS
+            if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
+        }
         self._listener.start()
         return self
 
@@ -103,13 +112,16 @@ class Preemption:
 
     def _hear(self, number: signal.Signals) -> None:
         now, name = time.monotonic(), number.name
+        echo = BOUNCE if number == self._asked_by == signal.SIGINT else ECHO
         if self.asked_at is None:
-            self.asked_at = now
+            self.asked_at, self._asked_by = now, number
             os.write(
                 2, f"\n{name}: finishing this step and saving; once more exits at once\n".encode()
             )
-        elif now > self.asked_at + ECHO:
+        elif now > self.asked_at + echo:
             os.write(2, f"\n{name} again: exiting at once\n".encode())
+            for process in multiprocessing.active_children():
+                process.kill()
             os._exit(128 + number)
 
 

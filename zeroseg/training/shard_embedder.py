@@ -49,6 +49,7 @@ class ShardEmbedder:
     output: str
     batch_size: int
     workers: int
+    worker_timeout: float
     cache: ShardCache
 
     @property
@@ -76,7 +77,10 @@ class ShardEmbedder:
             batch_size=self.batch_size,
             at_work=at_work,
         )
-        batches = self._encoded(load_in_workers(reading, self.workers, at_work))
+        loaded = load_in_workers(
+            reading, self.workers, at_work, timeout=self.worker_timeout, option="--workers"
+        )
+        batches = self._encoded(loaded)
         for shard, group in itertools.groupby(batches, key=lambda pair: pair[0].shard):
             self._write(shard, group, bar)
 
