@@ -14,6 +14,7 @@ from configs import quickstart as example
 from pipelines import (
     ablate,
     choose,
+    curate,
     embed,
     evaluate,
     label,
@@ -44,6 +45,7 @@ TREE: dict[str, Any] = {
         **{n: _marked(action, *shards.MARKERS) for n, (action, _) in shards.ACTIONS.items()},
     },
     "embed": _marked(embed.Command, *UNSET),
+    "curate": _marked(curate.CurateConfig, *UNSET),
     "train": train.Command(config=tyro.MISSING, run=example.config),
     "stages": _marked(stages.Options, *UNSET),
     "label": _marked(label.LabelConfig, *UNSET),
