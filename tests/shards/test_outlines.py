@@ -1,6 +1,8 @@
 import contextlib
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from shards.coco import COCOObject
+from shards.coco import NAMES, THINGS, COCOObject
+from shards.instances import outlined, read_outlined
 from shards.outlines import covered
-from shards.sample import BadSample
+from shards.sample import BadSample, Sample
 from tests.support.corpora import bad, picture, put, samples
 from tests.support.releases import OBJECTS, good, label_map, rectangle
 
@@ -103,7 +106,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(JSON)
 def test_whatever_json_holds_is_a_mask_or_a_bad_sample(outline):
     with contextlib.suppress(BadSample):
@@ -160,3 +163,24 @@ def test_ids_may_be_text_or_whole_floats(tmp_path):
     annotations = [OBJECT | {"image_id": "one"}, OBJECT | {"category_id": 1.0}]
     found = good(built_from(tmp_path, photos, annotations))
     assert [label_map(sample).sum() for sample in found.values()] == [INSIDE.sum()] * 2
+
+
+ENTRY = st.dictionaries(
+    st.sampled_from(["id", "file_name", "width", "height", "image_id", "category_id"]),
+    st.sampled_from([1, 2, 6, 8, 1.0, True, None, "a.jpg", "b.jpg", "1", math.nan]) | JSON,
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(ENTRY | JSON, max_size=4), st.lists(ENTRY | JSON, max_size=4))
+def test_whatever_an_instances_file_lists_is_a_unit_that_is_read_or_left_out(listed, annotations):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        put(folder, {"a.jpg": picture(40), "b.jpg": picture(50)})
+        file = root / "instances.json"
+        content = {"images": [A, *listed], "annotations": annotations, "categories": []}
+        file.write_text(json.dumps(content))
+        units = outlined(file, THINGS, NAMES)
+        read = [sample for unit in units for sample in read_outlined(root, unit)]
+        assert len(read) == len(units) >= 1
+        assert all(isinstance(sample, Sample | BadSample) for sample in read)
