@@ -1,5 +1,6 @@
 """`zeroseg label`: what it writes, that it cannot know, and that it goes on where it was stopped."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 
 from pipelines import label as labelling
 from pipelines.label import label, main
@@ -15,7 +17,9 @@ from shards.sample import Source
 from shards.scenes import Scenes
 from tests.support.jobs import done
 from zeroseg.data.augmentation import Augmentation
+from zeroseg.data.images import decode_image
 from zeroseg.data.label_files import decode_labels, encode_labels
+from zeroseg.data.picture_files import turned_back
 from zeroseg.data.transforms import LabelledCrops
 from zeroseg.datasets.benchmarks import IGNORE, SCENES
 from zeroseg.errors import InputError
@@ -113,6 +117,33 @@ def test_seen_truth_and_every_other_byte_stay_and_unseen_classes_are_predicted(
     assert [told[k] for k in ("kind", "benchmark", "share", "protocol", "unseen_only")] == (
         ["pseudo labels", "scenes", "1.0", "seen-unseen", str(unseen_only)]
     )
+
+
+def test_labels_of_turned_photos_lie_over_their_stored_pixels(data, tmp_path):
+    scenes = Scenes("labelled", COUNT).source()
+    limits = Limits(images_per_shard=6, workers=0)
+    build(replace(scenes, read=lying(scenes)), str(tmp_path / "lying"), limits)
+    label(config(tmp_path, tmp_path / "out", "lying"))
+    label(config(data, tmp_path / "upright"))
+    upright = stored(tmp_path / "upright")
+    for key, members in stored(tmp_path / "out").items():
+        expected = turned_back(decode_labels(upright[key]["png"]).numpy(), 6)
+        assert np.array_equal(decode_labels(members["png"]).numpy(), expected)
+
+
+def lying(source: Source):
+    """Photos stored with their right side up, as EXIF tells, and their label maps with them."""
+
+    def read(number: int):
+        for sample in source.read(number):
+            pixels = decode_image(sample.image).permute(1, 2, 0).numpy()
+            labels = turned_back(decode_labels(sample.labels).numpy(), 6)
+            exif, buffer = Image.Exif(), io.BytesIO()
+            exif[ExifTags.Base.Orientation] = 6
+            Image.fromarray(turned_back(pixels, 6)).save(buffer, "png", exif=exif)
+            yield replace(sample, image=buffer.getvalue(), labels=encode_labels(labels))
+
+    return read
 
 
 @pytest.mark.parametrize("fields", [{"share": 0.4}, {"unseen_only": True}])
