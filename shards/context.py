@@ -19,7 +19,7 @@ from jaxtyping import UInt16
 from numpy import ndarray
 from scipy.io import loadmat
 
-from shards.labelled import Pair, locate, matrix_ids, names_in, need, read_pair
+from shards.labelled import Pair, locate, matrix_ids, names_in, need, read_file, read_pair
 from shards.sample import Source, key_of
 from shards.voc import voc_folder
 from zeroseg.data.label_files import label_ids
@@ -89,7 +89,7 @@ def names_by_id(path: Path, classes: Sequence[str]) -> dict[int, str]:
 
     Raises InputError when one of the classes is not there.
     """
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = read_file(path).decode("utf-8-sig", "replace")
     lines = re.findall(r"^\s*(\d{1,9})\s*:(.+)$", text, re.MULTILINE)
     named = {int(i): joined(name) for i, name in lines}
     there = {*named.values()}

@@ -24,7 +24,7 @@ from shards.class_list import (
     refuse_twice,
 )
 from shards.folder import SUFFIXES, distinct_keys
-from shards.labelled import need, need_package, paired, read_pair
+from shards.labelled import need, need_package, paired, read_file, read_pair
 from shards.masks import Decoder, digest, identity
 from shards.sample import BadSample, Sample, Source, key_of
 from shards.shapes import (
@@ -142,7 +142,7 @@ class CVATMasks:
 def read_labelmap(file: Path) -> ClassList:
     """Names and colours of a labelmap, background first. Raises InputError where it is none."""
     try:
-        entries = list(labelmap_entries(file.read_bytes().decode("utf-8-sig")))
+        entries = list(labelmap_entries(read_file(file).decode("utf-8-sig")))
     except ValueError as error:
         raise InputError(f"{file} is not CVAT's labelmap ({error}): export it again") from error
     return listed(_background_first(entries), str(file))

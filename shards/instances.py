@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from shards.labelled import naming
+from shards.labelled import naming, read_file
 from shards.outlines import covered, is_number, shown
 from shards.sample import BadSample, Sample, image_size, key_of
 from zeroseg.data.label_files import encode_labels
@@ -110,7 +110,7 @@ def _parts(
 ) -> tuple[list[Any], list[Any]]:
     """The images and annotations of a file of these categories."""
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_file(file))
         photos, annotations, categories = (
             content[part] for part in ("images", "annotations", "categories")
         )

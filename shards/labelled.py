@@ -167,6 +167,14 @@ def need(path: Path, dataset: str, archive: str) -> Path:
     return path
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that all samples need. Raises InputError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): unpack it again") from error
+
+
 def need_package(package: str, purpose: str) -> None:
     """Raises InputError when an optional package is not installed."""
     if importlib.util.find_spec(package) is None:
@@ -175,7 +183,7 @@ def need_package(package: str, purpose: str) -> None:
 
 def names_in(path: Path) -> list[str]:
     """The image names of a split's list, one to a line. Raises InputError when there is none."""
-    names = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split()
+    names = read_file(path).decode("utf-8-sig", "surrogateescape").split()
     if not names:
         raise InputError(f"{path} names no image: unpack it again")
     return names

@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from shards.class_entries import Entry
 from shards.class_list import ClassList, listed, plain, read_class_list, refuse_twice
-from shards.labelled import MALFORMED, Pair, need, read_pair
+from shards.labelled import MALFORMED, Pair, need, read_file, read_pair
 from shards.masks import colour_codes, digest, identity, looked_up
 from shards.sample import BadSample, Sample, Source, error_text, key_of
 from shards.shapes import Names
@@ -91,7 +91,7 @@ def _own(categories: Mapping[int, str], ignored: tuple[str, ...], where: str) ->
 def _parsed(file: Path) -> tuple[list[Segmented], dict[int, str]]:
     """Every image in order of file name, and the names of categories by id."""
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_file(file))
         categories = {int(c["id"]): str(c["name"]) for c in content["categories"]}
         found: dict[Any, Any] = {}
         for annotation in content["annotations"]:

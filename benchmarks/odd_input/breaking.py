@@ -63,6 +63,7 @@ def _broken_file(rng: random.Random, corpus: Corpus, path: str, data: bytes) -> 
 
 _DOCUMENTS = {
     ".json": documents.broken_json,
+    ".xml": documents.broken_markup,
     ".txt": documents.broken_list,
     ".parquet": documents.broken_table,
 }

@@ -50,7 +50,8 @@ def number_of(path: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _photos(pattern: str, values: tuple[int, ...], kind: str = "jpeg") -> dict[str, bytes]:
+def photos(pattern: str, values: tuple[int, ...], kind: str = "jpeg") -> dict[str, bytes]:
+    """Picture files by path."""
     pictures = (photo(n, blocks(n, values)) for n in range(PHOTOS))
     return {pattern.format(n): file_of(pixels, kind) for n, pixels in enumerate(pictures)}
 
@@ -59,9 +60,9 @@ def _maps(pattern: str, values: tuple[int, ...]) -> dict[str, Ids]:
     return {pattern.format(n): blocks(n, values) for n in range(PHOTOS)}
 
 
-def _labelled(
+def labelled(
     release: Callable[[Path], Any],
-    photos: str,
+    pictures: str,
     maps: str,
     values: tuple[int, ...],
     labels: Table,
@@ -69,15 +70,16 @@ def _labelled(
     kind: str = "jpeg",
     extra: Mapping[str, bytes] | None = None,
 ) -> Corpus:
+    """Photos and label maps of these values, and what else there is."""
     ids = _maps(maps, values)
-    files = _photos(photos, values, kind) | {path: png(of) for path, of in ids.items()}
+    files = photos(pictures, values, kind) | {path: png(of) for path, of in ids.items()}
     return Corpus(files | dict(extra or {}), release, {IGNORED: IGNORED} | dict(labels), ids)
 
 
 def _voc() -> Corpus:
     extra = {"ImageSets/Segmentation/val.txt": _names("p0", "p1", "p2", "p3")}
     maps, same = "SegmentationClass/p{}.png", {i: i for i in range(21)}
-    return _labelled(voc.PascalVOC, "JPEGImages/p{}.jpg", maps, (0, 7, 20, -1), same, extra=extra)
+    return labelled(voc.PascalVOC, "JPEGImages/p{}.jpg", maps, (0, 7, 20, -1), same, extra=extra)
 
 
 def _names(*names: str) -> bytes:
@@ -100,7 +102,7 @@ def _voc_aug() -> Corpus:
 def _context() -> Corpus:
     ids = _maps("trainval/p{}.mat", (1, 2, 60, 300))
     numbered = ["accordion", *CONTEXT59.classes, "zoo", *(f"other {i}" for i in range(62, 460))]
-    files = _photos("JPEGImages/p{}.jpg", (1, 2, 60, 300))
+    files = photos("JPEGImages/p{}.jpg", (1, 2, 60, 300))
     files |= {path: mat("LabelMap", of.astype("uint16")) for path, of in ids.items()}
     files["labels.txt"] = _names(*(f"{i}: {name}" for i, name in enumerate(numbered, 1)))
     files["ImageSets/Main/val.txt"] = _names("p0", "p1", "p2", "p3")
@@ -111,39 +113,39 @@ def _context() -> Corpus:
 def _converted() -> Corpus:
     extra = {"ImageSets/SegmentationContext/val.txt": _names("p0", "p1", "p2", "p3")}
     maps, same = "SegmentationClassContext/p{}.png", {i: i for i in range(60)}
-    photos = "JPEGImages/p{}.jpg"
-    return _labelled(context.PascalContext, photos, maps, (0, 1, 59, -1), same, extra=extra)
+    pictures = "JPEGImages/p{}.jpg"
+    return labelled(context.PascalContext, pictures, maps, (0, 1, 59, -1), same, extra=extra)
 
 
 def _ade20k() -> Corpus:
     labels = {0: IGNORED} | {i: i - 1 for i in range(1, 151)}
-    photos, maps = "images/validation/p{}.jpg", "annotations/validation/p{}.png"
-    return _labelled(ade20k.ADE20K, photos, maps, (0, 1, 150), labels)
+    pictures, maps = "images/validation/p{}.jpg", "annotations/validation/p{}.png"
+    return labelled(ade20k.ADE20K, pictures, maps, (0, 1, 150), labels)
 
 
 def _cityscapes() -> Corpus:
     labels = {i: cityscapes.SCORED.index(i) if i in cityscapes.SCORED else -1 for i in range(34)}
-    photos = "leftImg8bit/val/a/p{}_leftImg8bit.png"
+    pictures = "leftImg8bit/val/a/p{}_leftImg8bit.png"
     maps = "gtFine/val/a/p{}_gtFine_labelIds.png"
-    return _labelled(cityscapes.Cityscapes, photos, maps, (0, 7, 33), labels, kind="png")
+    return labelled(cityscapes.Cityscapes, pictures, maps, (0, 7, 33), labels, kind="png")
 
 
 def _coco_stuff() -> Corpus:
     labels = dict.fromkeys(range(182), -1) | {i - 1: n for n, i in enumerate(coco.USED)}
     maps = "stuffthingmaps/val2017/p{}.png"
-    return _labelled(coco.COCOStuff, "val2017/p{}.jpg", maps, (0, 89, 181, -1), labels)
+    return labelled(coco.COCOStuff, "val2017/p{}.jpg", maps, (0, 89, 181, -1), labels)
 
 
 def _coco_masks() -> Corpus:
     release = lambda root: coco.COCOMasks(root / "images", root / "masks")  # noqa: E731
     labels = dict.fromkeys(range(255), 0) | coco.THINGS
-    return _labelled(release, "images/p{}.jpg", "masks/p{}.png", (1, 90, 200, -1), labels)
+    return labelled(release, "images/p{}.jpg", "masks/p{}.png", (1, 90, 200, -1), labels)
 
 
 def _pairs() -> Corpus:
     release = lambda root: pairs.Pairs(root / "images", root / "masks", "voc21")  # noqa: E731
     same = {i: i for i in range(21)}
-    return _labelled(release, "images/p{}.jpg", "masks/p{}.png", (0, 7, 20, -1), same)
+    return labelled(release, "images/p{}.jpg", "masks/p{}.png", (0, 7, 20, -1), same)
 
 
 def boxes(number: int) -> list[tuple[int, int, int, int, int, int]]:
@@ -152,7 +154,7 @@ def boxes(number: int) -> list[tuple[int, int, int, int, int, int]]:
 
 
 def _coco_object() -> Corpus:
-    files, images, objects = _photos("val2017/p{}.jpg", (0, 1)), [], []
+    files, images, objects = photos("val2017/p{}.jpg", (0, 1)), [], []
     for n in range(PHOTOS):
         height, width = blocks(n, (0,)).shape
         images.append({"id": n, "file_name": f"p{n}.jpg", "width": width, "height": height})
@@ -167,7 +169,7 @@ def _coco_object() -> Corpus:
 
 
 def _folder() -> Corpus:
-    files = _photos("deep/p{}.jpg", (0, 1))
+    files = photos("deep/p{}.jpg", (0, 1))
     files["p1.png"] = file_of(photo(1, blocks(1, (0, 1))), "png")
     files["p3.webp"] = file_of(photo(3, blocks(3, (0, 1))), "webp", lossless=True)
     del files["deep/p1.jpg"], files["deep/p3.jpg"]
@@ -176,7 +178,7 @@ def _folder() -> Corpus:
 
 def tar_members() -> list[tars.Member]:
     """What img2dataset packs."""
-    pictures = _photos("00000p{}.jpg", (0, 1))
+    pictures = photos("00000p{}.jpg", (0, 1))
     facts = {f"00000p{n}.json": b'{"url": "http://x/%d"}' % n for n in range(PHOTOS)}
     return [tars.Member(name, data) for name, data in sorted((pictures | facts).items())]
 
@@ -188,17 +190,17 @@ def _img2dataset() -> Corpus:
 
 def class_members() -> list[tars.Member]:
     """A class of ImageNet's training archive."""
-    return [tars.Member(*file) for file in _photos("n00000001_p{}.JPEG", (0, 1)).items()]
+    return [tars.Member(*file) for file in photos("n00000001_p{}.JPEG", (0, 1)).items()]
 
 
 def _imagenet() -> Corpus:
-    files = _photos("train/n00000002/n00000002_p{}.JPEG", (0, 1))
+    files = photos("train/n00000002/n00000002_p{}.JPEG", (0, 1))
     files["train/n00000001.tar"] = tars.packed(class_members())
     return Corpus(files, lambda root: imagenet.ImageNet(str(root)))
 
 
 def _parquet() -> Corpus:
-    files = {"a.parquet": documents.table([*_photos("{}", (0, 1)).values()])}
+    files = {"a.parquet": documents.table([*photos("{}", (0, 1)).values()])}
     return Corpus(files, lambda root: table.Parquet(str(root)))
 
 

@@ -33,6 +33,27 @@ def broken_json(rng: random.Random, data: bytes) -> bytes:
     return json.dumps(value).encode()
 
 
+def broken_markup(rng: random.Random, data: bytes) -> bytes:
+    """XML with other attributes, or damaged."""
+    if rng.random() < 0.4:
+        return any_damage(rng, data)
+    words = data.split(b'"')
+    odd = (
+        b"",
+        b"nan",
+        b"inf",
+        b"-1e308",
+        b"1e9",
+        b"x",
+        b"1;2",
+        b"9" * 400,
+        b"../p0.jpg",
+        b"&#x2028;",
+    )
+    words[rng.randrange(1, len(words), 2) if len(words) > 1 else 0] = rng.choice(odd)
+    return b'"'.join(words)
+
+
 def broken_list(rng: random.Random, data: bytes) -> bytes:
     """A list of names with odd lines, or damaged."""
     action, lines = rng.random(), data.split(b"\n")

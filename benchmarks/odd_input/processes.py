@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ SECONDS = 60
 """Of one case; longer is a hang."""
 MEMORY = 8 << 30
 """Bytes that a process may ask for beyond what it has at its start."""
-KINDS = (*building.CORPORA, *reading.CASES)
+KINDS = (*building.BUILT, *reading.CASES)
 
 
 class CaseName(NamedTuple):
@@ -34,6 +34,9 @@ class CaseName(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.number}"
+
+
+Run = Callable[[CaseName, int, Path], Judged]
 
 
 def run_case(name: CaseName, seed: int, folder: Path) -> Judged:
@@ -51,7 +54,9 @@ def run_case(name: CaseName, seed: int, folder: Path) -> Judged:
         return Judged(Verdict.WRONG, f"{type(error).__name__}: {error} ({where})")
 
 
-def judged(names: Sequence[CaseName], seed: int) -> Iterator[tuple[CaseName, Judged]]:
+def judged(
+    names: Sequence[CaseName], seed: int, run: Run = run_case
+) -> Iterator[tuple[CaseName, Judged]]:
     """Every case in turn, whatever happens to the process that tries it."""
     rest = list(names)
     with tempfile.TemporaryDirectory(
@@ -59,16 +64,18 @@ def judged(names: Sequence[CaseName], seed: int) -> Iterator[tuple[CaseName, Jud
     ) as folder:
         while rest:
             done = 0
-            for result in _until_it_dies(rest, seed, Path(folder)):
+            for result in _until_it_dies(rest, seed, Path(folder), run):
                 yield rest[done], result
                 done += 1
             rest = rest[done:]
 
 
-def _until_it_dies(names: Sequence[CaseName], seed: int, folder: Path) -> Iterator[Judged]:
+def _until_it_dies(
+    names: Sequence[CaseName], seed: int, folder: Path, run: Run
+) -> Iterator[Judged]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(names, seed, folder, theirs), daemon=True)
+    process = context.Process(target=_work, args=(names, seed, folder, run, theirs), daemon=True)
     process.start()
     theirs.close()
     for _ in names:
@@ -93,7 +100,9 @@ def _until_it_dies(names: Sequence[CaseName], seed: int, folder: Path) -> Iterat
     process.join()
 
 
-def _work(names: Sequence[CaseName], seed: int, folder: Path, results: Connection) -> None:
+def _work(
+    names: Sequence[CaseName], seed: int, folder: Path, run: Run, results: Connection
+) -> None:
     faulthandler.enable((folder / "crash.txt").open("w"))
     used = (
         int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
@@ -106,4 +115,4 @@ def _work(names: Sequence[CaseName], seed: int, folder: Path, results: Connectio
         case = folder / "case"
         shutil.rmtree(case, ignore_errors=True)
         case.mkdir()
-        results.send(run_case(name, seed, case))
+        results.send(run(name, seed, case))

@@ -165,7 +165,7 @@ def same(files: Mapping[str, bytes]) -> bool:
     try:
         manifests = [json.loads(f["manifest.json"])["shards"] for f in (files, before)]
         indices = [
-            parse_index(f[name].decode(), name)
+            parse_index(f[name].decode(errors="surrogateescape"), name)
             for f in (files, before)
             for name in sorted(before)
             if name.endswith(".idx")
@@ -181,3 +181,9 @@ def another_index(files: Mapping[str, bytes]) -> bool:
     """Whether an index file is another: one that names a sample twice and another not at all is whole."""
     before = whole()
     return any(files[name] != before[name] for name in files if name.endswith(".idx"))
+
+
+def overlapping(files: Mapping[str, bytes], members: Mapping[str, list[Member]]) -> bool:
+    """Whether a header claims the bytes of others: which of them are members then, nobody can tell."""
+    claimed = sum(len(member.data) for parts in members.values() for member in parts)
+    return claimed > sum(len(data) for name, data in files.items() if name.endswith(".tar"))
