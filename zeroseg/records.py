@@ -69,7 +69,7 @@ def read_record(
     """The value of `kind` in the text of a JSON file. Raises InputError as `from_json`."""
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON ({error}): {remedy}") from error
     return from_json(kind, value, where, known, remedy=remedy)
 
