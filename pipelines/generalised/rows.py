@@ -16,6 +16,7 @@ class Reading:
     """Whose stages: the end of a config's name, `zegformer` of configs/scenes_zegformer.py."""
     stage: str
     readout: str = ""
+    """Empty is the method's own, of which pictures are kept."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the method that are another at test."""
 
@@ -71,9 +72,7 @@ def readings(one: str, several: str) -> tuple[Reading, ...]:
         ),
         Reading(row="ZegFormer, fused, crop", method="zegformer", stage="seen", readout="crop"),
         Reading(row="ZegFormer, fused, mask", method="zegformer", stage="seen", readout="mask"),
-        Reading(
-            row="ZegFormer, fused, cropmask", method="zegformer", stage="seen", readout="cropmask"
-        ),
+        Reading(row="ZegFormer, fused, cropmask", method="zegformer", stage="seen"),
         Reading(
             row="ZegFormer, fused, not calibrated",
             method="zegformer",

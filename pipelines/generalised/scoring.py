@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -25,6 +25,8 @@ from zeroseg.training.processes import make_accelerator
 
 NOTHING = "untrained"
 """The folder of rows without training."""
+PICTURES = 3
+"""Kept of a row, for the report."""
 
 
 class RememberingCLIP(CLIP):
@@ -51,14 +53,15 @@ def method_rows(
     runs = {name: Path(stage.output) for name, stage in stages.items()}
     clips: dict[CLIPConfig, CLIP] = {}
     models = (read(reading, runs[reading.stage], accelerator, clips) for reading in readings)
-    score(world, output, models, accelerator)
+    plain = {reading.row for reading in readings if not (reading.readout or reading.changes)}
+    score(world, output, models, accelerator, pictured=plain)
 
 
 def student_rows(world: World, output: Path, seed: int) -> None:
     """Train the student of a seed and score it alone and with its teacher at test."""
     run = world.student(output, seed)
     accelerator = make_accelerator("no")
-    score(world, output, students(world, run, accelerator), accelerator)
+    score(world, output, students(world, run, accelerator), accelerator, pictured={STUDENT})
 
 
 def untrained_rows(world: World, output: Path) -> None:
@@ -74,9 +77,18 @@ def untrained_rows(world: World, output: Path) -> None:
 
 
 def score(
-    world: World, output: Path, models: Iterable[EvaluatedModel], accelerator: Accelerator
+    world: World,
+    output: Path,
+    models: Iterable[EvaluatedModel],
+    accelerator: Accelerator,
+    *,
+    pictured: Collection[str] = (),
 ) -> None:
-    """Score what has no result yet of this code, these weights and these images."""
+    """Score what has no result yet of this code, these weights and these images.
+
+    Of rows that are `pictured` the best, the median and the worst image are kept for the report; rows of one
+    folder would replace each other's.
+    """
     images = world.images(output)
     evaluation = Evaluation(images=images, accelerator=accelerator)
     version = "{zeroseg}/{commit}".format(**code())
@@ -89,7 +101,7 @@ def score(
             images.spec,
         ):
             continue
-        evaluation.score(model)
+        evaluation.score(model, PICTURES if model.name in pictured else 0)
         print(f"{model.name}: {file}", flush=True)
 
 

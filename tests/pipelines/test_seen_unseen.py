@@ -128,3 +128,10 @@ def test_asked_to_stop_it_stops_its_jobs_and_exits_with_75(tmp_path):
     job.send(signal.SIGTERM)
     job.ended()
     assert job.statuses == [75]
+
+
+def test_pictures_are_of_one_row_of_a_model() -> None:
+    """Rows of one folder would replace each other's; a method's own reading is the one to look at."""
+    rows = [row for row in readings("sculpture", "imagenet7") if not (row.readout or row.changes)]
+    models = [(row.method, row.stage) for row in rows]
+    assert len(set(models)) == len(models) == 7
