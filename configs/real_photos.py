@@ -38,7 +38,6 @@ clip = CLIPConfig(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     register=str(teacher / "register.py"),
-    precision="bf16",
 )
 
 config = RunConfig(
