@@ -1,8 +1,9 @@
 """A folder of photos, searched to any depth, as unlabelled images."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 
 from shards.sample import BadSample, Sample, Source, image_size, key_of
 from zeroseg.errors import InputError
@@ -14,6 +15,8 @@ from zeroseg.store.tar_index import IMAGES
 SUFFIXES = frozenset(f".{extension}" for extension in IMAGES)
 """Of picture files, in lower case; either case is found."""
 
+PHONES = frozenset({".heic", ".heif"})
+"""Of pictures that phones store beside a JPEG of the same name."""
 SHOWN = 8
 """Kinds of files that are named as passed over; others are counted."""
 
@@ -26,8 +29,14 @@ class Folder:
     """Folder or URL."""
 
     def source(self) -> Source:
-        """Raises InputError when there is no picture, or when two would have one key."""
-        units, passed_over = listing(self.photos, SUFFIXES)
+        """A HEIC file beside another picture of its name is passed over: it is the same photo.
+
+        Raises InputError when there is no picture, or when two would have one key.
+        """
+        found, passed_over = listing(self.photos, SUFFIXES)
+        units = without_twins(found)
+        if twins := len(found) - len(units):
+            passed_over = {**passed_over, "HEIC beside a picture of its name": twins}
         if not units:
             seen = f", only {counted(passed_over)}" if passed_over else ""
             raise InputError(
@@ -66,6 +75,16 @@ def checked(name: str, sample: Sample) -> Sample | BadSample:
     except BadSample as error:
         return BadSample(f"{name}: {error}")
     return sample
+
+
+def without_twins(files: Sequence[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
+    """The files, without those of `PHONES` beside which there is another picture of the same key."""
+    others = {key_of(path) for path, _ in files if PurePosixPath(path).suffix.lower() not in PHONES}
+    return [
+        (path, size)
+        for path, size in files
+        if PurePosixPath(path).suffix.lower() not in PHONES or key_of(path) not in others
+    ]
 
 
 def counted(passed_over: Mapping[str, int]) -> str:

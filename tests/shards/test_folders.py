@@ -118,3 +118,10 @@ def test_two_sizes_of_a_file_under_one_name_are_told_apart(tmp_path):
     folder = lay(tmp_path / "photos", "a.jpg")
     (folder / "b.jpg").write_bytes(TWO)
     assert built(folder) == ["a", "b"]
+
+
+def test_a_heic_beside_a_picture_of_its_name_is_the_same_photo(tmp_path):
+    folder = lay(tmp_path / "photos", "one.HEIC", "one.jpg", "two.heic", "deep/one.heif")
+    source = Folder(str(folder)).source()
+    assert [path for path, _ in source.units] == ["deep/one.heif", "one.jpg", "two.heic"]
+    assert counted(source.passed_over) == "1 files: 1 HEIC beside a picture of its name"
