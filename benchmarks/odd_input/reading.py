@@ -82,7 +82,7 @@ def train_case(rng: random.Random, folder: Path) -> Judged:
     )
     try:
         stream = TrainingStream(config, _transform(labelled), rank=0, world_size=1, seed=1)
-        batches = list(itertools.islice(stream, -(-stream.shards.samples // 2)))
+        batches = list(itertools.islice(stream, stream.shards.samples // 2))
     except InputError as error:
         return refused(error)
     lost = [str(loss) for batch in batches for loss in batch.lost]
