@@ -156,7 +156,7 @@ def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:
     hashes = np.concatenate([np.empty(0, np.int64), *(r.key_hashes for r in reports)])
     values, counts = np.unique(hashes, return_counts=True)
     suspects = values[counts > 1]
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, int]] = {}
     findings = []
     for url, _, key_hashes, *_ in reports:
         numbers = np.flatnonzero(np.isin(key_hashes, suspects)).tolist()
@@ -167,12 +167,13 @@ def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:
         for number in numbers:
             key = keys[number]
             if key not in first:
-                first[key] = url
-            elif first[key] == url:
+                first[key] = url, number
+            elif first[key][0] == url:
                 detail = "members of another sample lie between its own"
-                findings.append(Finding(Cause.SPLIT, url, detail, key, number))
+                pieces = {first[key][1], number} - {f.number for f in findings if f.key == key}
+                findings += [Finding(Cause.SPLIT, url, detail, key, n) for n in sorted(pieces)]
             else:
-                detail = f"also in {first[key]}"
+                detail = f"also in {first[key][0]}"
                 findings.append(Finding(Cause.DUPLICATE, url, detail, key, number))
     return findings
 

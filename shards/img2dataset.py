@@ -95,7 +95,7 @@ def _miscount(url: str, images: int) -> BadSample | None:
         return None
     try:
         successes = json.loads(read_bytes(stats))["successes"]
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         return BadSample(f"{stats}: no count of successes ({type(error).__name__}: {error})")
     if successes == images:
         return None
@@ -111,7 +111,7 @@ def _link(data: bytes) -> str:
     """The URL that an image came from, as its `.json` tells; empty where it does not."""
     try:
         link = json.loads(data)["url"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     return link if isinstance(link, str) else ""
 

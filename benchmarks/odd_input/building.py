@@ -175,7 +175,7 @@ def _right_labels(
                 if path.endswith(".mat")
                 else read_ids(data)
             )
-            if ids is None and kind == "masks":
+            if ids is None and kind in ("masks", "pairs"):
                 ids = _indices(data)
             if ids is not None and set(np.unique(ids).tolist()) <= corpus.labels.keys():
                 possible.append(_looked_up(ids, corpus.labels))

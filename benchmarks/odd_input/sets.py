@@ -183,7 +183,11 @@ def another_index(files: Mapping[str, bytes]) -> bool:
     return any(files[name] != before[name] for name in files if name.endswith(".idx"))
 
 
-def overlapping(files: Mapping[str, bytes], members: Mapping[str, list[Member]]) -> bool:
+def overlapping(files: Mapping[str, bytes]) -> bool:
     """Whether a header claims the bytes of others: which of them are members then, nobody can tell."""
-    claimed = sum(len(member.data) for parts in members.values() for member in parts)
-    return claimed > sum(len(data) for name, data in files.items() if name.endswith(".tar"))
+    claimed = {
+        name: sum(len(content) for _, content in tars.found_in(data))
+        for name, data in files.items()
+        if name.endswith(".tar")
+    }
+    return any(size > len(files[name]) for name, size in claimed.items())

@@ -97,7 +97,7 @@ def test_members_that_do_not_stand_together_are_refused_and_named(tmp_path, caps
     assert str(folder / "a.tar") in told
     assert "key '0' twice" in told
     assert "--sort=name" in told
-    assert len(Run(capsys, folder).told[Cause.SPLIT]) == 3
+    assert len(Run(capsys, folder).told[Cause.SPLIT]) == 6
 
 
 def test_a_member_that_comes_twice_is_refused_and_named(tmp_path, capsys):
