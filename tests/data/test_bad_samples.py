@@ -111,7 +111,7 @@ class Deadly(UnlabelledCrops):
 def test_a_worker_that_dies_is_reported_with_its_sample(shards):
     source = stream(shards, workers=1)
     source.transform = Deadly(size=SIDE, view_size=SIDE, crops=Crops())
-    with pytest.raises(RuntimeError, match=r"shard-000003\.tar k020"):
+    with pytest.raises(InputError, match=r"was killed.*shard-000003\.tar k020"):
         [time.sleep(0.1) for _ in source]  # it dies while nobody waits for it
 
 
