@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt, UInt16
 from numpy import ndarray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from shards.class_entries import Colour, parse_colour
 from shards.class_list import ClassList, read_class_list
@@ -23,7 +23,9 @@ from zeroseg.datasets.benchmarks import IGNORE
 from zeroseg.errors import InputError
 
 MAPS = (".png", ".bmp", ".tif", ".tiff")
-"""Suffixes of label maps: formats that change no pixel."""
+"""Suffixes of label maps."""
+FORMATS = ("PNG", "BMP", "TIFF")
+"""What label maps may be, whatever their names end in."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,10 @@ def looked_up(
 
 
 def colour_codes(data: bytes) -> UInt[ndarray, "height width"]:
-    """Each pixel's colour as the number 0xrrggbb. Raises BadSample for JPEG and where alpha hides pixels,
-    and what decoders raise."""
+    """Each pixel's colour as the number 0xrrggbb. Raises BadSample for other formats and where alpha hides
+    pixels, and what decoders raise."""
     with opened(data) as picture:
-        _refuse_lossy(picture)
+        _refuse_other_formats(picture)
         refuse_deep_colours(picture)
         pixels = np.array(picture.convert("RGBA"))
     if (pixels[..., 3] != 255).any():
@@ -160,7 +162,7 @@ def _ids(data: bytes, coloured: bool) -> UInt[ndarray, "height width"] | None:
     """The ids of a map of one channel, or, where no colours are known, of three that are the same
     everywhere; None in colours."""
     with Image.open(io.BytesIO(data)) as picture:
-        _refuse_lossy(picture)
+        _refuse_other_formats(picture)
         mode = picture.mode
     if mode not in ("RGB", "RGBA"):
         return one_channel_ids(data)
@@ -175,19 +177,26 @@ def one_channel_ids(data: bytes) -> UInt[ndarray, "height width"]:
     """The ids of a map of one channel, in any of the formats of MAPS. Raises BadSample for other
     pictures, and what decoders raise."""
     with Image.open(io.BytesIO(data)) as picture:
-        _refuse_lossy(picture)
+        _refuse_other_formats(picture)
         form, mode = picture.format, picture.mode
+        stored = str(picture.tile[0][3]) if picture.tile else ""
     if form == "PNG":
         return label_ids(data)
     if mode not in ("L", "P", "I;16"):
         raise BadSample(f"ids need one channel of 8 or 16 bits, this is {form}, mode {mode}")
+    if "L;" in stored:
+        raise BadSample(f"a {form} whose grey is not stored as 0 to 255, which Pillow changes")
     with opened(data) as picture:
         return np.array(picture)
 
 
-def _refuse_lossy(picture: Image.Image) -> None:
-    if picture.format in ("JPEG", "MPO"):
-        raise BadSample("a JPEG, which changes ids and colours: save label maps as PNG")
+def _refuse_other_formats(picture: ImageFile.ImageFile) -> None:
+    """Raises BadSample for formats that keep other values than they were given: JPEG changes pixels, and
+    GIF counts a palette's colours anew."""
+    packed = str(picture.info.get("compression", ""))
+    if picture.format not in FORMATS or "jpeg" in packed or "webp" in packed:
+        name = picture.format if picture.format not in FORMATS else f"{picture.format} of {packed}"
+        raise BadSample(f"a {name}, which may change ids and colours: save label maps as PNG")
 
 
 def _ignored(texts: Sequence[str]) -> tuple[frozenset[int], frozenset[Colour]]:

@@ -167,6 +167,25 @@ def test_photos_and_maps_may_lie_in_one_folder(tmp_path, end):
     assert labels(found["x"]) == TRUTH.tolist()
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("gif", {}),
+        ("webp", {"lossless": True}),
+        ("jpeg2000", {}),
+        ("tiff", {"compression": "jpeg"}),
+        ("tiff", {"tiffinfo": {262: 0}}),
+    ],
+)
+def test_a_map_of_a_format_that_may_change_ids_is_left_out_whatever_its_name(
+    tmp_path, kind, options
+):
+    buffer = io.BytesIO()
+    Image.fromarray(ids()).save(buffer, kind, **options)
+    (told,) = bad(Masks(**source(tmp_path, a=buffer.getvalue())).source())
+    assert told.startswith(f"{tmp_path}/masks/a.png: a ")
+
+
 def test_what_is_no_map_is_named(tmp_path):
     hidden = np.dstack([rgb(), np.zeros(SHAPE, np.uint8)])
     given = source(tmp_path, COLOURS, a=file(hidden), b=file(ids()[:4]), c=file(rgb(), "jpeg"))

@@ -53,6 +53,12 @@ def test_tiff_of_16_bits_is_read_as_conversions_for_detectron2_write_it(folders)
         assert decode_labels(stored.read()).tolist() == ids.tolist()
 
 
+def test_a_gif_named_png_is_left_out_for_its_indices_are_no_ids(folders):
+    Image.fromarray(np.array([[0, 20], [7, 3]], np.uint8)).save(folders / "masks/b.png", "gif")
+    assert build(folders).samples == 1
+    assert "b.png: a GIF" in (folders / "out/left-out.jsonl").read_text()
+
+
 def test_an_unknown_benchmark_is_refused_by_name(folders):
     with pytest.raises(SystemExit):
         build(folders, "voc22")
