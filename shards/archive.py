@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from zeroseg.errors import InputError
 from zeroseg.store.storage import open_file
-from zeroseg.store.tar_index import NAMES, headers, link_target
+from zeroseg.store.tar_index import headers, link_target, open_tar
 
 
 def tar_members(url: str, suffixes: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -19,7 +19,7 @@ def tar_members(url: str, suffixes: Collection[str]) -> Iterator[tuple[str, byte
     """
     try:
         with open_file(url) as file:
-            with tarfile.open(fileobj=file, mode="r:", **NAMES) as tar:
+            with open_tar(file) as tar:
                 files: dict[str, tarfile.TarInfo] = {}
                 for member in headers(tar):
                     name, linked = PurePosixPath(member.name), member.islnk() or member.issym()

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -119,6 +120,36 @@ def test_a_link_is_the_file_that_it_leads_to(tmp_path, kind):
     }
     index(folder)
     assert read(folder) == wanted
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [b"77777777777\0", b"\x80" + b"\0" * 5 + b"\x0f" * 6])
+def test_a_header_that_claims_more_than_its_tar_has_is_damage_and_no_memory_is_asked_for(
+    tmp_path, kind, size
+):
+    folder = write(tmp_path / "set", ("a.jpg", JPEG), ("b.jpg", JPEG))
+    shard = folder / "a.tar"
+    data = bytearray(shard.read_bytes())
+    header = data.index(b"b.jpg\0")
+    data[header + 124 : header + 136], data[header + 156] = size, kind[0]
+    data[header + 148 : header + 156] = b" " * 8
+    data[header + 148 : header + 156] = b"%06o\0 " % sum(data[header : header + 512])
+    shard.write_bytes(data)
+    tracemalloc.start()
+    found, told = [], ""
+    try:
+        for member in tar_members(str(shard), {".jpg"}):
+            found.append(member)
+    except tarfile.ReadError as error:
+        told = str(error)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [("a.jpg", JPEG)]
+    assert told
+    assert "Memory" not in told
+    assert most < 1 << 24
+    with pytest.raises(InputError, match="cannot be read"):
+        scan(shard)
 
 
 def test_a_link_to_nothing_or_to_itself_is_counted(tmp_path, capsys):

@@ -5,14 +5,16 @@ version 1.2: a line with the version and the number of samples, then for every s
 `extension offset size name`, one such group for each member. Without one the tar is scanned.
 """
 
+import os
 import posixpath
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from zeroseg.errors import InputError
 from zeroseg.store.keys import unfit
@@ -95,7 +97,7 @@ def scan(shard: Path) -> TarIndex:
     is none that an index can hold.
     """
     try:
-        with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:", **NAMES) as tar:
+        with shard.open("rb") as file, open_tar(file) as tar:
             found, passed_over = sample_members(headers(tar))
             file.seek(tar.offset)
             # Cut between two members, a tar ends like a shorter one but for this mark.
@@ -117,6 +119,29 @@ def scan(shard: Path) -> TarIndex:
         raise InputError(f"shard {shard} is cut short after {len(keys)} samples: build it again")
     _refuse_keys(f"shard {shard}", keys, members)
     return TarIndex(tuple(keys), tuple(members), passed_over)
+
+
+def open_tar(file: BinaryIO | BufferedReader) -> tarfile.TarFile:
+    """An uncompressed tar to read. A header that claims more than the file has is a ReadError."""
+    return tarfile.open(fileobj=cast(Any, _Bounded(file)), mode="r:", **NAMES)
+
+
+class _Bounded:
+    """A tar's file, of which no reader is given memory for more than it has, whatever a header claims."""
+
+    def __init__(self, file: BinaryIO | BufferedReader) -> None:
+        self.seek, self.tell, self._file = file.seek, file.tell, file
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def read(self, size: int) -> bytes:
+        """So many bytes. Raises ReadError where that is more than a block and than the file has left."""
+        left = self._size - self.tell()
+        if not 0 <= size <= max(left, tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(
+                f"a header claims {size} bytes, and the tar has {max(left, 0)} left"
+            )
+        return self._file.read(size)
 
 
 def headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
