@@ -191,7 +191,7 @@ def _indices(data: bytes) -> Ids | None:
     """Ids of a map in another format than PNG."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            other = picture.mode in ("L", "P") and picture.format in ("BMP", "TIFF", "GIF")
+            other = picture.mode in ("L", "P") and picture.format in ("BMP", "TIFF")
             return np.array(picture).astype(np.int64) if other else None
     except Exception:
         return None

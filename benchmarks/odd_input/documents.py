@@ -141,9 +141,11 @@ def broken_table(rng: random.Random, data: bytes) -> bytes:
     rows[place] = rng.choice((None, {"bytes": None, "path": "x"}, {"bytes": b"", "path": None}))
     plain = [row["bytes"] if isinstance(row, dict) else row for row in rows]
     columns = ({"image": rows}, {"image": plain}, {"image": plain, "other": plain})
-    return _written(
-        pa.table(rng.choice((*columns, {"image": ["text"] * len(rows)}, {"image": []})))
-    )
+    chosen = rng.choice((*columns, {"image": ["text"] * len(rows)}, {"image": []}))
+    try:
+        return _written(pa.table(chosen))
+    except TypeError:  # it was broken before, so that bytes stand beside structs
+        return any_damage(rng, data)
 
 
 def _written(rows: pa.Table) -> bytes:

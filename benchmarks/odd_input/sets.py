@@ -158,8 +158,8 @@ def intact(members: Mapping[str, list[Member]]) -> list[str]:
 
 
 def same(files: Mapping[str, bytes]) -> bool:
-    """Whether the set says what it said of its samples, however that is written."""
-    before = dict(whole())
+    """Whether the set says what it said of its samples, however that is written; an index may be missing."""
+    before = {n: data for n, data in whole().items() if n in files or not n.endswith(".idx")}
     if files.keys() != before.keys():
         return False
     try:
@@ -175,6 +175,24 @@ def same(files: Mapping[str, bytes]) -> bool:
     half = len(indices) // 2
     told = manifests[0] == manifests[1] and indices[:half] == indices[half:]
     return told and all(files[n] == before[n] for n in before if n.endswith(".tar"))
+
+
+def in_manifest(files: Files, members: Mapping[str, list[Member]]) -> dict[str, list[Member]]:
+    """Those of `found` whose shards the manifest names, which tells what a set is; without one all."""
+    try:
+        named = {shard["name"] for shard in json.loads(files["manifest.json"])["shards"]}
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return dict(members)
+    inside = found({name: data for name, data in files.items() if name in named})
+    return {key: parts for key, parts in members.items() if key in inside}
+
+
+def classes_differ(files: Files) -> bool:
+    """Whether the manifest names other classes, by which labels are read otherwise."""
+    try:
+        return tuple(json.loads(files["manifest.json"])["classes"]) != COLOURS.classes
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return False
 
 
 def another_index(files: Mapping[str, bytes]) -> bool:

@@ -1,6 +1,7 @@
 """Tars broken in their bytes, their headers or the list of their members, and an open-minded reading."""
 
 import io
+import posixpath
 import random
 import tarfile
 from typing import NamedTuple
@@ -32,8 +33,10 @@ def packed(members: list[Member], form: int = tarfile.GNU_FORMAT) -> bytes:
 
 
 def found_in(data: bytes) -> list[tuple[str, bytes]]:
-    """(name, bytes) of every file that a patient reader finds, whatever lies between."""
-    found, start = [], 0
+    """(name, bytes) of every file that a patient reader finds, whatever lies between; a link is the file
+    that it leads to."""
+    found: list[tuple[str, bytes | None]] = []
+    links, start = {}, 0
     while start < len(data):
         try:
             part = io.BytesIO(data[start:])
@@ -42,10 +45,23 @@ def found_in(data: bytes) -> list[tuple[str, bytes]]:
                     if info.isfile():
                         first = start + info.offset_data
                         found.append((info.name, data[first : first + info.size]))
+                    elif info.islnk() or info.issym():
+                        found.append((info.name, None))
+                        links[info.name] = _target(info)
             break
         except Exception:
             start += BLOCK
-    return found
+    files = {name: content for name, content in found if content is not None}
+    followed = [
+        (name, files.get(links[name]) if content is None else content) for name, content in found
+    ]
+    return [(name, content) for name, content in followed if content is not None]
+
+
+def _target(info: tarfile.TarInfo) -> str:
+    if info.islnk():
+        return info.linkname
+    return posixpath.normpath(posixpath.join(posixpath.dirname(info.name), info.linkname))
 
 
 def broken_tar(rng: random.Random, members: list[Member]) -> bytes:
