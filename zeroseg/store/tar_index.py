@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from zeroseg.errors import InputError
 from zeroseg.store.keys import unfit
@@ -121,7 +120,7 @@ def scan(shard: Path) -> TarIndex:
     return TarIndex(tuple(keys), tuple(members), passed_over)
 
 
-def open_tar(file: BinaryIO | BufferedReader) -> tarfile.TarFile:
+def open_tar(file: Any) -> tarfile.TarFile:
     """An uncompressed tar to read. A header that claims more than the file has is a ReadError."""
     return tarfile.open(fileobj=cast(Any, _Bounded(file)), mode="r:", **NAMES)
 
@@ -129,7 +128,7 @@ def open_tar(file: BinaryIO | BufferedReader) -> tarfile.TarFile:
 class _Bounded:
     """A tar's file, of which no reader is given memory for more than it has, whatever a header claims."""
 
-    def __init__(self, file: BinaryIO | BufferedReader) -> None:
+    def __init__(self, file: Any) -> None:
         self.seek, self.tell, self._file = file.seek, file.tell, file
         self._size = file.seek(0, os.SEEK_END)
         file.seek(0)
