@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from zeroseg.errors import InputError
 from zeroseg.records import read_record
 from zeroseg.store.storage import exists, join, read_bytes
 
@@ -27,7 +29,7 @@ class ShardRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Facts of a set of shards."""
+    """Facts of a set of shards. Raises InputError when two classes share a name."""
 
     shards: tuple[ShardRecord, ...]
     classes: tuple[str, ...] = ()
@@ -37,6 +39,10 @@ class Manifest:
     """Images of the source that could not be used; `left-out.jsonl` names them."""
     format: Literal[1] = 1
     """Of the shards and of this file."""
+
+    def __post_init__(self) -> None:
+        if twice := [name for name, n in Counter(self.classes).items() if n > 1]:
+            raise InputError(f"classes: {twice[0]!r} is named twice: rename one of the two")
 
     @property
     def samples(self) -> int:
