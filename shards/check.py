@@ -157,6 +157,7 @@ def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:
     values, counts = np.unique(hashes, return_counts=True)
     suspects = values[counts > 1]
     first: dict[str, tuple[str, int]] = {}
+    split: set[str] = set()
     findings = []
     for url, _, key_hashes, *_ in reports:
         numbers = np.flatnonzero(np.isin(key_hashes, suspects)).tolist()
@@ -170,8 +171,9 @@ def _duplicates(reports: Sequence[ShardReport]) -> list[Finding]:
                 first[key] = url, number
             elif first[key][0] == url:
                 detail = "members of another sample lie between its own"
-                pieces = {first[key][1], number} - {f.number for f in findings if f.key == key}
-                findings += [Finding(Cause.SPLIT, url, detail, key, n) for n in sorted(pieces)]
+                pieces = (number,) if key in split else (first[key][1], number)
+                split.add(key)
+                findings += [Finding(Cause.SPLIT, url, detail, key, n) for n in pieces]
             else:
                 detail = f"also in {first[key][0]}"
                 findings.append(Finding(Cause.DUPLICATE, url, detail, key, number))

@@ -1,5 +1,6 @@
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests start many processes; each would otherwise compile torch's sources again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A shell starts what it runs in the background deaf to Ctrl-C; tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # jaxtyping compiles zeroseg anew to check its shapes, and all else that zeroseg is the first to import.
 import accelerate  # noqa: F401
