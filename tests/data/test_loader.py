@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from zeroseg import InputError
 from zeroseg.data.loader import AtWork, load_in_workers
+from zeroseg.errors import NoRoom
 
 CALLED = "--data.workers"
 
@@ -129,3 +130,15 @@ def test_an_error_of_the_data_comes_as_it_is():
 
 def test_ctrl_c_is_the_affair_of_the_main_process():
     assert loaded(lambda: os.kill(os.getpid(), signal.SIGINT)) == list(range(6))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", [InputError, NoRoom])
+def test_an_input_error_comes_as_it_was_raised(kind, workers):
+    def happening() -> None:
+        raise kind("shard 7 is cut short: copy it again")
+
+    with pytest.raises(InputError) as caught:
+        loaded(happening, workers)
+    assert type(caught.value) is kind
+    assert str(caught.value) == "shard 7 is cut short: copy it again"

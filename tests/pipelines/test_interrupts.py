@@ -15,6 +15,7 @@ from tests.support.jobs import Job, program
     ("name", "arguments", "way"),
     [
         ("embed", [], "goes on"),
+        ("curate", ["data/photos"], "goes on"),
         ("shards", ["build"], "goes on"),
         ("shards", ["check"], "begins again"),
     ],

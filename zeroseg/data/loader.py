@@ -68,6 +68,36 @@ def load_in_workers(
     sets their number. Raises InputError as the dataset does, and when one of them dies, is late, cannot be
     started or cannot hand its items over, with what each was at.
     """
+    items = _items(dataset, workers, option)
+    processes = getattr(items, "_workers", ())
+    with _Patience(timeout if workers else 0.0, processes) as patience:
+        while True:
+            try:
+                with patience.waiting():
+                    item = next(items)
+            except StopIteration:
+                return
+            except InputError as error:
+                # Its own traceback would keep the loader, and so the workers, until garbage is collected.
+                raise _as_it_was(error) from error.with_traceback(None)
+            except (RuntimeError, OSError, EOFError) as error:
+                failure = _failure(error, patience, processes, option) if workers else None
+                if failure is None:
+                    raise
+                raise InputError(f"{failure}, at one of: {at_work}") from error.with_traceback(None)
+            yield item
+
+
+def _as_it_was(error: InputError) -> InputError:
+    """The error as it was raised: from a worker it comes with that one's traceback before it, in one line."""
+    kind, text = type(error), str(error)
+    if text.startswith("Caught "):
+        text = text.rpartition(f"{kind.__name__}: ")[2].removesuffix("\\n")
+    return kind(text)
+
+
+def _items(dataset: Dataset[Item], workers: int, option: str) -> Iterator[Item]:
+    """What the loader hands over, as it comes."""
     with refusing_processes(option):
         loader = DataLoader(
             dataset,
@@ -81,27 +111,7 @@ def load_in_workers(
             worker_init_fn=_begin,
             collate_fn=_handed_over if workers else None,
         )
-        items = _started(loader)
-    processes = getattr(items, "_workers", ())
-    with _Patience(timeout if workers else 0.0, processes) as patience:
-        while True:
-            try:
-                with patience.waiting():
-                    item = next(items)
-            except StopIteration:
-                return
-            except (
-                InputError
-            ) as error:  # from a worker it comes with that one's traceback before it
-                said = str(error).rpartition("InputError: ")[2].strip()
-                # Its own traceback would keep the loader, and so the workers, until garbage is collected.
-                raise InputError(said) from error.with_traceback(None)
-            except (RuntimeError, OSError, EOFError) as error:
-                failure = _failure(error, patience, processes, option) if workers else None
-                if failure is None:
-                    raise
-                raise InputError(f"{failure}, at one of: {at_work}") from error.with_traceback(None)
-            yield item
+        return _started(loader)
 
 
 @contextmanager

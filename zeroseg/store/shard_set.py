@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache as cache_calls
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -18,6 +18,7 @@ from zeroseg.store.shard_names import expanded, fits, matching
 from zeroseg.store.storage import Version, join
 from zeroseg.store.tar_index import index_path
 
+Value = TypeVar("Value")
 Manifests = Callable[[str], Manifest | None]
 """Reads a folder's manifest, each once."""
 
@@ -42,7 +43,8 @@ class ShardSet:
     origins: tuple[Mapping[str, str], ...] = ()
     """What each manifest beside the shards says they were built from; an empty one where there is none."""
     spaced: str = ""
-    """A key with a space in it or in an extension, which can be read but not be written into an index; empty if there is none."""
+    """A key with a space in it or in an extension, which can be read but not be written into an index; empty
+    if there is none."""
     selection: str = ""
     """Digest of the selection; empty without one."""
     kept: tuple[Kept | None, ...] = field(default=(), compare=False)
@@ -119,13 +121,9 @@ def open_set(
     whole = ShardSet(
         urls=tuple(urls),
         counts=tuple(one.samples for one in counted),
-        weights=tuple(
-            weight
-            for weight, part in zip(weights or [1.0] * len(parts), found, strict=True)
-            for _ in part
-        ),
+        weights=_of_each_shard(weights or [1.0] * len(parts), found),
         versions=tuple(one.version for one in counted),
-        parts=tuple(number for number, part in enumerate(found) for _ in part),
+        parts=_of_each_shard(range(len(parts)), found),
         copied=tuple(
             0 if is_local(url) else one.bytes for url, one in zip(urls, counted, strict=True)
         ),
@@ -134,6 +132,11 @@ def open_set(
         spaced=next((one.spaced for one in counted if one.spaced), ""),
     )
     return _selected(whole, selection) if selection else whole
+
+
+def _of_each_shard(values: Sequence[Value], parts: Sequence[Sequence[str]]) -> tuple[Value, ...]:
+    """The value of its part for each shard."""
+    return tuple(value for value, urls in zip(values, parts, strict=True) for _ in urls)
 
 
 def _selected(whole: ShardSet, selection: str) -> ShardSet:
