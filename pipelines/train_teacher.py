@@ -144,6 +144,12 @@ def _save(model: CLIP, used_tokens: set[int], folder: Path) -> None:
     )
 
 
+def _commit() -> str:
+    """Which code this is; empty where git does not say."""
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def train_teacher(config: TeacherConfig) -> None:
     """Train, then write weights and card to `config.output`."""
     torch.manual_seed(config.seed)
@@ -189,9 +195,7 @@ def train_teacher(config: TeacherConfig) -> None:
         "final_loss": loss.item(),
         "steps": config.steps,
         "images": config.images,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "commit": _commit(),
     }
     (config.output / "card.json").write_text(json.dumps(card, indent=2), encoding="utf-8")
     print(json.dumps(card, indent=2))

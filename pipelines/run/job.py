@@ -105,17 +105,7 @@ def build_job(config: RunConfig, accelerator: Accelerator) -> Job:
         seed=config.seed,
         on_machine=processes_on_a_machine(accelerator),
     )
-    watcher = None
-    if config.watch is not None:
-        segmenter = config.method.segmenter(model, config.watch.readout)
-        watcher = Watcher(
-            config.watch,
-            training.text,
-            segmenter,
-            accelerator,
-            config.data.cache,
-            config.method.answers,
-        )
+    watcher = _watcher(config, model, training, accelerator)
     step_flops = StepFlops(model)
     called, optimizer = _prepare(config, model, training, accelerator)
     average = WeightAverage(model, config.ema_decay) if config.ema_decay else None
@@ -143,6 +133,22 @@ def build_job(config: RunConfig, accelerator: Accelerator) -> Job:
         metrics=Metrics(config, accelerator, state, optimization, folder, meter, peak),
         step_flops=step_flops,
         watcher=watcher,
+    )
+
+
+def _watcher(
+    config: RunConfig, model: nn.Module, training: Training, accelerator: Accelerator
+) -> Watcher | None:
+    """What scores the model while it trains; None where nothing is watched."""
+    if config.watch is None:
+        return None
+    return Watcher(
+        config.watch,
+        training.text,
+        config.method.segmenter(model, config.watch.readout),
+        accelerator,
+        config.data.cache,
+        config.method.answers,
     )
 
 
