@@ -167,7 +167,8 @@ def _right_labels(
     if any("labels.txt" in path for path in found.touched):
         return
     possible = [sample.labels for sample in right.values()]
-    for path in found.touched:
+    listed = any(path.endswith(".txt") for path in found.touched)
+    for path in found.files if listed else found.touched:  # another list may name any file
         data = found.files.get(path)
         if isinstance(data, bytes) and data:
             ids = (
@@ -188,11 +189,14 @@ def _right_labels(
 
 
 def _indices(data: bytes) -> Ids | None:
-    """Ids of a map in another format than PNG."""
+    """Ids of a map in another format than PNG, or of equal channels."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
+            ids = np.array(picture).astype(np.int64)
+            if picture.mode in ("RGB", "RGBA") and picture.format in ("PNG", "BMP", "TIFF"):
+                return ids[..., 0] if (ids[..., :3] == ids[..., :1]).all() else None
             other = picture.mode in ("L", "P") and picture.format in ("BMP", "TIFF")
-            return np.array(picture).astype(np.int64) if other else None
+            return ids if other else None
     except Exception:
         return None
 
