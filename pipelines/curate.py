@@ -26,6 +26,8 @@ from pipelines.curation.against import Leaks, embedder, leaks_of
 from pipelines.curation.balance import balance
 from pipelines.curation.config import CurateConfig
 from pipelines.curation.facts import WORKING, Facts, FactsReading, joined
+from pipelines.curation.groups import NAME as GROUPS
+from pipelines.curation.groups import group_lines, groups_of, leak_reasons
 from pipelines.curation.steps import (
     Verdict,
     Verdicts,
@@ -35,9 +37,8 @@ from pipelines.curation.steps import (
     same_pictures,
     unusable,
 )
+from pipelines.curation.whole_images import open_whole_images
 from shards.parallel import in_parallel
-from zeroseg.data.embeddings import EmbeddingSet, open_embeddings
-from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import read_manifest
 from zeroseg.store.selection import (
@@ -65,7 +66,11 @@ def curate(config: CurateConfig) -> Selection | None:
     shards = open_set(config.shards, config.cache)
     if len(set(shards.names)) < len(shards.names):
         raise InputError("two shards have one name: a selection tells them by it, rename one")
-    embeddings = _embeddings(config, shards)
+    if GROUPS.replace(".jsonl", ".tar") in shards.names:
+        raise InputError(f"a shard's lines would be {GROUPS}, which tells of duplicates: rename it")
+    embeddings = None
+    if config.compares:
+        embeddings = open_whole_images(config.embeddings, shards, config.cache)
     benchmarks = {spec: open_set(spec, config.cache) for spec in config.against}
     plan = _plan(config, shards, benchmarks)
     finished = _begin(config.output, plan, claim=state.is_main_process)
@@ -90,11 +95,15 @@ def curate(config: CurateConfig) -> Selection | None:
         while not reading.done(shard):  # until the other processes have read theirs
             time.sleep(0.5)
     facts = joined([reading.read(shard) for shard in range(len(shards.urls))])
+    left_out = _by_shard(shards, facts, choose(facts, config, leaks))
+    lines = ((shard.name, samples) for shard, samples in left_out.items())
+    groups = group_lines(groups_of(lines, leak_reasons(plan["steps"])))
     selection = write_selection(
         config.output,
-        _by_shard(shards, facts, choose(facts, config, leaks)),
+        left_out,
         steps=plan["steps"],
         embeddings=plan["embeddings"],
+        beside={GROUPS: groups},
     )
     remove(join(config.output, WORKING))
     return selection
@@ -124,27 +133,6 @@ def choose(facts: Facts, config: CurateConfig, benchmarks: Sequence[Leaks] = ())
     if config.balance:
         do(balance, config.balance, config.seed)
     return verdicts
-
-
-def _embeddings(config: CurateConfig, shards: ShardSet) -> EmbeddingSet | None:
-    """The embeddings of whole images. Raises InputError when they are of others, or of crops."""
-    if not config.compares:
-        return None
-    stored = open_embeddings(config.embeddings, config.cache, ViewSet(grids=(1,)), skip=True)
-    if stored.record.crops.count > 1:
-        raise InputError(
-            f"{config.embeddings} holds embeddings of random crops, not of whole images: run "
-            "`zeroseg embed --grids 1` into another folder"
-        )
-    stored.check(shards.urls, stored.record.crops, stored.record.side)
-    embedded = dict(zip(stored.shards.names, stored.shards.counts, strict=True))
-    for name, count in zip(shards.names, shards.counts, strict=True):
-        if embedded[name] > count:
-            raise InputError(
-                f"{config.embeddings} holds {embedded[name]} embeddings for the {count} images of {name}: "
-                "they are of another set, run `zeroseg embed` on this one"
-            )
-    return stored
 
 
 def _plan(

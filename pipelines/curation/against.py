@@ -1,7 +1,7 @@
 """Images of benchmarks among those of a corpus: their files, their pictures, and crops and mirrors of them."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -43,7 +43,8 @@ class Leaks:
     """As it was named on the command line."""
     sources: ndarray
     """`<shard> <key>` of each of its images."""
-    digests: frozenset[bytes]
+    digests: Mapping[bytes, str]
+    """The first of `sources` by the SHA-256 of its file."""
     thumbnails: Float[ndarray, "image_and_mirror pixel"]
     """Each image's, then that of its mirror image."""
     rows: Float[ndarray, "image_version embed"] | None
@@ -56,8 +57,8 @@ class Leaks:
         chosen, reason = np.flatnonzero(left), f"in {self.name}"
         verdicts: dict[int, Verdict] = {}
         for number in chosen.tolist():
-            if facts.digests[number].tobytes() in self.digests:
-                verdicts[number] = Verdict(reason)
+            if source := self.digests.get(facts.digests[number].tobytes()):
+                verdicts[number] = Verdict(reason, source)
         compared = [(facts.thumbnails, self.thumbnails, same_picture)] if same_picture < 1 else []
         if self.rows is not None:
             compared.append((facts.rows, self.rows, near))
@@ -102,7 +103,7 @@ def leaks_of(name: str, shards: ShardSet, embed: Embed | None, cache: ShardCache
     return Leaks(
         name=name,
         sources=np.array(sources),
-        digests=frozenset(digests),
+        digests=dict(zip(digests[::-1], sources[::-1], strict=True)),
         thumbnails=np.concatenate(thumbnails),
         rows=np.concatenate(rows) if embed else None,
     )

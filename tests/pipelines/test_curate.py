@@ -241,7 +241,7 @@ def test_images_of_a_benchmark_go_and_say_which_they_are(
     found = gone(tmp_path / "alone")
     assert found.pop("torn") == ("unreadable", "")
     assert found == {
-        keys[6]: (reason, ""),
+        keys[6]: (reason, "file"),
         keys[7]: (reason, "mirrored"),
         keys[9]: (reason, "larger"),
     }

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -33,9 +34,9 @@ class LeftOut:
     key: str
     reason: str
     instead: str = ""
-    """What it is a duplicate of: `<shard> <key>`; empty of other reasons."""
+    """What it is a duplicate of, in the set or in a benchmark: `<shard> <key>`; empty of other reasons."""
     cosine: float | None = None
-    """Of the two whole-image embeddings; None of exact duplicates and other reasons."""
+    """Of the two thumbnails or whole-image embeddings; None of equal files and other reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,28 +103,37 @@ def read_selection(folder: str) -> Selection:
     return selection
 
 
-def kept_samples(
+def selected_shards(
     folder: str, names: Sequence[str], counts: Sequence[int], digests: Sequence[str]
-) -> tuple[str, list[Kept | None]]:
-    """The digest of a selection, and what stays of each shard of a set, None for all of it.
+) -> tuple[Selection, list[SelectedShard]]:
+    """A selection, and what it says of each shard of a set.
 
     `names`, `counts` and `digests` (empty where unknown) are the set's. Raises InputError as
-    `read_selection`, and when the selection is of other shards or one of its files is damaged.
+    `read_selection`, and when the selection is of other shards.
     """
     selection = read_selection(folder)
     by_name = {shard.name: shard for shard in selection.shards}
     if sorted(names) != sorted(by_name):
         odd = sorted(set(names) ^ by_name.keys()) or sorted(n for n in names if names.count(n) > 1)
         raise _of_others(folder, f"shard {odd[0]} is in one of the two alone, or twice")
-    kept: list[Kept | None] = []
     for name, count, digest in zip(names, counts, digests, strict=True):
         shard = by_name[name]
         if shard.samples != count:
             raise _of_others(folder, f"{name} has {count} samples, not {shard.samples}")
         if shard.sha256 and digest and shard.sha256 != digest:
             raise _of_others(folder, f"{name} has another SHA-256")
-        kept.append(_kept(folder, shard) if shard.left_out else None)
-    return selection.digest, kept
+    return selection, [by_name[name] for name in names]
+
+
+def kept_samples(
+    folder: str, names: Sequence[str], counts: Sequence[int], digests: Sequence[str]
+) -> tuple[str, list[Kept | None]]:
+    """The digest of a selection, and what stays of each shard of a set, None for all of it.
+
+    Takes and raises what `selected_shards` does, and InputError when one of the files is damaged.
+    """
+    selection, shards = selected_shards(folder, names, counts, digests)
+    return selection.digest, [_kept(folder, s) if s.left_out else None for s in shards]
 
 
 def read_left_out(folder: str, shard: SelectedShard) -> Iterator[LeftOut]:
@@ -146,11 +156,13 @@ def write_selection(
     *,
     steps: Mapping[str, Any],
     embeddings: str = "",
+    beside: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Selection:
-    """Write a selection: files of lines first, `selection.json` last.
+    """Write a selection: files of lines and those beside them first, `selection.json` last.
 
     `left_out` has every shard of the set in its order, with the samples that do not stay, by number; what
-    it says of their count and file is filled in. Raises InputError when no sample stays, and writes nothing.
+    it says of their count and file is filled in. `beside` has other files, by name, that tell more of it.
+    Raises InputError when no sample stays, and writes nothing.
     """
     texts = {shard: _text(samples) for shard, samples in left_out.items()}
     shards = tuple(
@@ -175,6 +187,8 @@ def write_selection(
     for shard, text in texts.items():
         if text:
             write_atomically(lines_path(folder, shard.name), text)
+    for name, content in beside.items():
+        write_atomically(join(folder, name), content)
     text = json.dumps(dataclasses.asdict(selection), indent=1) + "\n"
     write_atomically(join(folder, NAME), text.encode())
     return selection

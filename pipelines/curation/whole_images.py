@@ -1,0 +1,28 @@
+"""The stored embeddings of whole images, beside the shards of the images."""
+
+from zeroseg.data.embeddings import EmbeddingSet, open_embeddings
+from zeroseg.data.views import ViewSet
+from zeroseg.errors import InputError
+from zeroseg.store.shard_cache import ShardCache
+from zeroseg.store.shard_set import ShardSet
+
+WHOLE = ViewSet(grids=(1,))
+
+
+def open_whole_images(path: str, shards: ShardSet, cache: ShardCache) -> EmbeddingSet:
+    """Open what `zeroseg embed` wrote of a set. Raises InputError when it is of others, or of crops."""
+    stored = open_embeddings(path, cache, WHOLE, skip=True)
+    if stored.record.crops.count > 1:
+        raise InputError(
+            f"{path} holds embeddings of random crops, not of whole images: run "
+            "`zeroseg embed --grids 1` into another folder"
+        )
+    stored.check(shards.urls, stored.record.crops, stored.record.side)
+    embedded = dict(zip(stored.shards.names, stored.shards.counts, strict=True))
+    for name, count in zip(shards.names, shards.counts, strict=True):
+        if embedded[name] > count:
+            raise InputError(
+                f"{path} holds {embedded[name]} embeddings for the {count} images of {name}: "
+                "they are of another set, run `zeroseg embed` on this one"
+            )
+    return stored
