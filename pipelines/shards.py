@@ -1,4 +1,12 @@
-"""`zeroseg shards`: build a set of shards from what a corpus is stored as, check it, show it, index it."""
+"""`zeroseg shards`: build a set of shards from what a corpus is stored as, check it, show it, index it.
+
+    zeroseg shards build folder photos data/photos
+    srun --kill-on-bad-exit=1 python -m pipelines.shards build folder photos data/photos --workers 16
+
+Any number of processes on any machines that see source and destination share a build, each with `--workers` of
+its own, and need nothing else of each other; stopped and started again, with as many or not, they go on with the
+shards that are missing.
+"""
 
 import inspect
 import sys
@@ -7,12 +15,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import tyro
+from accelerate import PartialState
 
 from pipelines.cli import choose
+from pipelines.cli import main as zeroseg
 from pipelines.command_line import UNSET, read
 from shards.ade20k import ADE20K
 from shards.ade20k_full import ADE20KFull
-from shards.build import Limits, build
+from shards.build import Limits, build_share
 from shards.check import check
 from shards.cityscapes import Cityscapes
 from shards.coco import COCOMasks, COCOObject, COCOStuff
@@ -35,6 +45,7 @@ from shards.table import Parquet
 from shards.voc import PascalVOC
 from shards.without import is_dropped, split_named, without
 from zeroseg.store.set_writer import LEFT_OUT, read_left_out
+from zeroseg.training.processes import process_state
 
 
 class Corpus(Protocol):
@@ -106,12 +117,19 @@ class Build(Generic[Kind]):
 
 
 def run(command: Build[Any]) -> None:
-    """Build the set and say what is in it."""
+    """Build the set, or this process's share of it, and say what is in it."""
     destination, split = command.output.destination, command.output.without
+    state = process_state()
     source = command.corpus.source()
-    manifest = build(
-        without(source, split) if split else source, destination, command.output.limits
+    manifest = build_share(
+        without(source, split) if split else source,
+        destination,
+        command.output.limits,
+        state.process_index,
+        state.num_processes,
     )
+    if manifest is None or not state.is_main_process:
+        return
     print(f"{destination}: {manifest.samples} images in {len(manifest.shards)} shards")
     if manifest.left_out:
         print(f"{manifest.left_out} left out, named in {destination}/{LEFT_OUT}")
@@ -137,6 +155,7 @@ def main(arguments: Sequence[str]) -> None:
     kind, example = KINDS[name]
     about = f"{inspect.getdoc(kind)}\n    {program} {name} {example}"
     run(read(Build[kind], rest, f"{program} {name}", about, *MARKERS))
+    PartialState().destroy_process_group()
 
 
 def _summary(thing: Any) -> str:
@@ -145,4 +164,4 @@ def _summary(thing: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    zeroseg(["shards", *sys.argv[1:]])

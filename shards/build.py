@@ -10,12 +10,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from tqdm import tqdm
 from webdataset.writer import TarWriter
 
 from shards.duplicates import refuse_duplicates
@@ -24,7 +26,7 @@ from shards.sample import BadSample, Sample, Source
 from zeroseg.data.images import stored_size
 from zeroseg.data.permutation import permuted
 from zeroseg.errors import InputError
-from zeroseg.store.manifest import Manifest
+from zeroseg.store.manifest import Manifest, read_manifest
 from zeroseg.store.set_writer import (
     JobRecord,
     begin_set,
@@ -95,8 +97,30 @@ def build(source: Source, destination: str, limits: Limits) -> Manifest:
     if finished is not None:
         return finished
     jobs = list(_jobs(source, destination, limits))
-    records = list(_run(jobs, source.images_per_unit, limits.workers))
-    return _finish(source, destination, limits, records, fingerprint)
+    _run([job for job in jobs if not exists(job.record)], source.images_per_unit, limits.workers)
+    return _finish(source, destination, limits, jobs, fingerprint)
+
+
+def build_share(
+    source: Source, destination: str, limits: Limits, rank: int, processes: int
+) -> Manifest | None:
+    """Write what one of several processes has to of the set that `build` writes: every so-manyth job.
+
+    They need nothing of each other but the destination. The manifest is written by the first, once all
+    records are there, and returned by it, by the others only where the set was finished before. Raises
+    InputError as `build`, and when the source of another process has other units.
+    """
+    fingerprint = _fingerprint(source, limits)
+    finished = begin_set(destination, fingerprint, claim=rank == 0)
+    if finished is not None:
+        return finished
+    jobs = list(_jobs(source, destination, limits))
+    todo = [job for job in jobs[rank::processes] if not exists(job.record)]
+    finished = read_manifest(destination)  # after the records, which go when it is written
+    if finished is not None:
+        return finished
+    _run(todo, source.images_per_unit, limits.workers, hidden=rank > 0)
+    return None if rank else _finish(source, destination, limits, jobs, fingerprint)
 
 
 def _jobs(source: Source, destination: str, limits: Limits) -> Iterator[Job]:
@@ -110,15 +134,24 @@ def _jobs(source: Source, destination: str, limits: Limits) -> Iterator[Job]:
         yield Job(number, units, source.read, destination, limits)
 
 
-def _run(jobs: Sequence[Job], images_per_unit: int | None, workers: int) -> Iterator[JobRecord]:
-    """Do what has no record yet; yield every record, in the order of the jobs."""
-    todo = [job for job in jobs if not exists(job.record)]
+def _run(
+    todo: Sequence[Job], images_per_unit: int | None, workers: int, *, hidden: bool = False
+) -> None:
     names = [f"shard-{job.number:06d}.tar" for job in todo]
     units = sum(len(job.units) for job in todo)
     images = None if images_per_unit is None else images_per_unit * units
-    for _ in in_parallel(do, todo, names, workers, images):
+    for _ in in_parallel(do, todo, names, workers, images, hidden=hidden):
         pass
-    for job in jobs:
+
+
+def _records(jobs: Sequence[Job]) -> Iterator[JobRecord]:
+    """What every job said, in their order, once it is done: others may be at work on it.
+
+    There is no barrier: a collective would time out where one process has much left to do.
+    """
+    for job in tqdm(jobs, "shards", unit="shard", delay=2):
+        while not exists(job.record):
+            time.sleep(0.2)
         yield read_job_record(job.record)
 
 
@@ -191,9 +224,10 @@ def _finish(
     source: Source,
     destination: str,
     limits: Limits,
-    records: Sequence[JobRecord],
+    jobs: Sequence[Job],
     fingerprint: str,
 ) -> Manifest:
+    records = list(_records(jobs))
     shards = [shard for record in records for shard in record.shards]
     left_out = [line for record in records for line in record.left_out]
     if not shards:

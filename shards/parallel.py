@@ -26,14 +26,16 @@ def in_parallel(
     names: Sequence[str],
     workers: int,
     images: int | None,
+    *,
+    hidden: bool = False,
 ) -> Iterator[Result]:
     """Do every job in so many processes, 0 for this one; results come in the order of the jobs.
 
-    `do` calls `count_image` for each of `images`. Raises InputError when a process is killed, with
+    `do` calls `count_image` for each of `images`, and the bar is `hidden` or not. Raises InputError when a process is killed, with
     the names of what it and the others were at, and when none can be started. Interrupted, it leaves none
     behind.
     """
-    with tqdm(desc="images", unit=" images", total=images) as bar:
+    with tqdm(desc="images", unit=" images", total=images, disable=hidden) as bar:
         if workers == 0:
             global _count
             _count = bar.update

@@ -38,6 +38,8 @@ def sync_folder(folder: Path) -> None:
     try:
         handle = os.open(folder, os.O_RDONLY)
         os.fsync(handle)
+    except FileNotFoundError:
+        return  # another process was done with it, and has removed it
     except OSError as error:
         if error.errno not in _NO_FOLDERS:
             raise

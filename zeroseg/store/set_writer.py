@@ -6,6 +6,8 @@ each finished job. A shard appears complete under its name; the manifest, which 
 
 import hashlib
 import json
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,27 +51,36 @@ class JobRecord:
 def begin_set(folder: str, fingerprint: str, *, claim: bool = True) -> Manifest | None:
     """Begin a set in a folder or go on with it; the manifest if it is finished, else None.
 
-    Of several processes one has `claim` and writes the fingerprint. Raises InputError when the folder
-    holds a set of another fingerprint.
+    Of several processes one has `claim` and writes the fingerprint; the others wait for it. Raises
+    InputError when the folder holds a set of another fingerprint.
     """
-    finished = read_manifest(folder)
-    if finished is not None:
-        found = finished.built_from.get("fingerprint")
-    elif exists(join(folder, _PLAN)):
-        plan = join(folder, _PLAN)
-        remedy = f"remove {folder}, and build the set again"
-        found = read_record(BuildPlan, read_bytes(plan), plan, remedy=remedy).fingerprint
-    else:
-        found = fingerprint
+    while (begun := _begun(folder)) is None and not claim:
+        time.sleep(0.2)
+    if begun is None:
+        text = json.dumps(to_json(BuildPlan(fingerprint)))
+        write_atomically(join(folder, _PLAN), text.encode())
+        return None
+    finished, found = begun
     if found != fingerprint:
         raise InputError(
             f"{folder} holds a set that was built from something else or with other limits, order or "
             "seed: remove it, or choose another folder"
+            if claim
+            else f"{folder} is of the fingerprint {found}, and a process on {socket.gethostname()} makes "
+            f"{fingerprint} of the same command: let every machine see the same source under the same path"
         )
-    if finished is None and claim:
-        text = json.dumps(to_json(BuildPlan(fingerprint)))
-        write_atomically(join(folder, _PLAN), text.encode())
     return finished
+
+
+def _begun(folder: str) -> tuple[Manifest | None, str] | None:
+    """The manifest of a finished set, and the fingerprint of a finished or unfinished one."""
+    finished, plan = read_manifest(folder), join(folder, _PLAN)
+    if finished is not None:
+        return finished, finished.built_from.get("fingerprint", "")
+    if not exists(plan):
+        return None
+    remedy = f"remove {folder}, and build the set again"
+    return None, read_record(BuildPlan, read_bytes(plan), plan, remedy=remedy).fingerprint
 
 
 def record_path(folder: str, job: str) -> str:
