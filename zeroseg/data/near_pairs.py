@@ -5,15 +5,14 @@ nearest to it, of a k-means of them all (faiss's inverted file). One thread does
 product depend on how many there are.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import faiss
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from zeroseg.data.sharded_index import one_thread, unit
 
 EXACT = 20_000
 """Most vectors that are all compared with each other."""
@@ -96,24 +95,6 @@ def nearest(
         found = [index.search(others[i : i + BLOCK], 1) for i in range(0, len(others), BLOCK)]
     cosines, numbers = (np.concatenate(parts)[:, 0] for parts in zip(*found, strict=True))
     return cosines, numbers
-
-
-def unit(rows: Float[ndarray, "row embed"]) -> Float[ndarray, "row embed"]:
-    """The vectors in float32, of unit norm."""
-    vectors = np.array(rows, np.float32, order="C")
-    faiss.normalize_L2(vectors)
-    return vectors
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have faiss compute in one thread meanwhile."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def _near(
