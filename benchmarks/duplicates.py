@@ -9,9 +9,8 @@ Thumbnails are for copies of another size or file, embeddings for what is left, 
 kind depends on the teacher: here it is a small CLIP of real photos, no OpenAI CLIP.
 """
 
-import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,14 @@ import torch
 import tyro
 from jaxtyping import Float
 from numpy import ndarray
-from PIL import Image, ImageEnhance, ImageOps
 from tqdm import tqdm
 
+from benchmarks.copies import CHANGES, copy
 from pipelines.curation.facts import grey_levels, thumbnail
 from zeroseg.data.images import centre_crop, decode_image
 from zeroseg.data.near_pairs import near_groups
 from zeroseg.models.clip import CLIP, CLIPConfig
 
-Change = Callable[[Image.Image], Image.Image]
 FOUND, PRECISION = 0.99, 0.99
 """Aimed at on the first half."""
 COSINES = tuple(round(0.8 + 0.01 * step, 2) for step in range(20))
@@ -39,36 +37,6 @@ MEANT = {
     "embeddings": ("re-encoded",),
 }
 """Copies that a step has to find."""
-
-
-def scaled(share: float) -> Change:
-    """Both sides times a share."""
-    return lambda photo: photo.resize([max(1, round(side * share)) for side in photo.size])
-
-
-def cropped(share: float) -> Change:
-    """The middle, of a share of the area."""
-
-    def change(photo: Image.Image) -> Image.Image:
-        width, height = (side * share**0.5 for side in photo.size)
-        left, top = (photo.width - width) / 2, (photo.height - height) / 2
-        return photo.crop(tuple(map(round, (left, top, left + width, top + height))))
-
-    return change
-
-
-CHANGES: dict[str, Change] = {
-    "re-encoded": lambda photo: photo,
-    "half the size": scaled(0.5),
-    "quarter of the size": scaled(0.25),
-    "cropped to 80 %": cropped(0.8),
-    "cropped to 60 %": cropped(0.6),
-    "mirrored": ImageOps.mirror,
-    "coloured": lambda photo: ImageEnhance.Color(
-        ImageEnhance.Brightness(photo).enhance(1.1)
-    ).enhance(1.2),
-}
-"""Each is stored as a JPEG of quality 60."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +68,6 @@ def embedded(clip: CLIP, files: Sequence[bytes], device: str) -> Float[ndarray, 
 def thumbnails(files: Sequence[bytes]) -> Float[ndarray, "image pixel"]:
     """As `zeroseg curate` compares them."""
     return np.stack([thumbnail(grey_levels(data)) for data in files]).astype(np.float16)
-
-
-def copy(data: bytes, change: Change) -> bytes:
-    """A photo changed, and stored again."""
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(data)) as photo:
-        change(ImageOps.exif_transpose(photo).convert("RGB")).save(buffer, "JPEG", quality=60)
-    return buffer.getvalue()
 
 
 def found(

@@ -32,19 +32,25 @@ SEEN_OBJECTS = tuple(c for c in OBJECTS if c not in SCENES.unseen)
 
 
 def scene(
-    rng: Generator, objects: Sequence[str] = OBJECTS, size: int = SIZE
+    rng: Generator,
+    objects: Sequence[str] = OBJECTS,
+    size: int = SIZE,
+    stuff: Sequence[str] = STUFF,
 ) -> tuple[UInt8[ndarray, "height width 3"], UInt8[ndarray, "height width"]]:
-    """Draw one scene: RGB pixels and their labels (indices into `SCENES.classes`)."""
-    first, second = rng.choice(len(STUFF), 2, replace=False)
-    image = stuff_texture(STUFF[first], rng, size)
-    labels = np.full((size, size), first, np.uint8)
+    """Draw one scene: RGB pixels and their labels (indices into `SCENES.classes`).
+
+    There are two kinds of stuff at least to draw from.
+    """
+    first, second = (stuff[i] for i in rng.choice(len(stuff), 2, replace=False))
+    image = stuff_texture(first, rng, size)
+    labels = np.full((size, size), SCENES.classes.index(first), np.uint8)
     if rng.random() < 0.7:
         x, y = pixel_grid(size)
         angle = rng.uniform(-0.25, 0.25) + (math.pi / 2 if rng.random() < 0.3 else 0)
         side = (x - size / 2) * math.sin(angle) + (y - size / 2) * math.cos(angle)
         beyond = side + 3 * np.sin(x * 0.1 + rng.uniform(0, 6)) > rng.uniform(-0.22, 0.22) * size
-        image = np.where(beyond[..., None], stuff_texture(STUFF[second], rng, size), image)
-        labels[beyond] = second
+        image = np.where(beyond[..., None], stuff_texture(second, rng, size), image)
+        labels[beyond] = SCENES.classes.index(second)
     count = int(rng.integers(1, 6))
     for index in rng.integers(len(objects), size=count):
         radius = rng.uniform(0.11, 0.27) if count > 1 else rng.uniform(0.15, 0.36)
@@ -73,12 +79,13 @@ def caption(
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """One part of the world: how many scenes, from which seed, with which objects."""
+    """One part of the world: how many scenes, from which seed, with which objects and stuff."""
 
     name: str
     images: int
     seed: int
     objects: tuple[str, ...] = OBJECTS
+    stuff: tuple[str, ...] = STUFF
 
 
 TRAIN = Split(name="train", images=3000, seed=1, objects=SEEN_OBJECTS)
@@ -97,7 +104,8 @@ SPLITS = {split.name: split for split in (TRAIN, VALIDATION, TEST, LABELLED)}
 
 def draw(split: Split, index: int) -> Iterator[Sample]:
     """Scene `index` of a split; it depends on the split's seed and the index alone."""
-    image, labels = scene(np.random.default_rng([split.seed, index]), split.objects)
+    rng = np.random.default_rng([split.seed, index])
+    image, labels = scene(rng, split.objects, stuff=split.stuff)
     pixels, truth = encoded(image, "jpeg", quality=95), encode_labels(labels)
     yield Sample(f"{split.name}-{index:06d}", pixels, truth, f"scene {index} of {split.name}")
 
