@@ -61,6 +61,6 @@ def read(picture: Picture) -> Iterator[Sample]:
 
 
 def corpus(images: int) -> Source:
-    """The corpus as a source of shards, in which it is shuffled."""
-    units = pictures(images)
-    return Source(units=units, read=read, built_from={"kind": "copies and a flood of scenes"})
+    """So many pictures as a source of shards, in which they are shuffled."""
+    kind = {"kind": "copies and a flood of scenes"}
+    return Source(units=pictures(images), read=read, built_from=kind)

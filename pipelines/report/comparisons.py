@@ -44,7 +44,7 @@ def comparison_groups(results: Sequence[RunResult]) -> list[ComparisonGroup]:
     found = []
     for group in groups_of(entry.result for entry in results):
         same = [entry for entry in results if setting_of(entry.result) == group.setting]
-        counts = [(entry, c) for entry in same if (c := _counts(entry)) is not None]
+        counts = [(entry, c) for entry in same if (c := counts_of(entry)) is not None]
         if len(counts) > 1:
             best = max(counts, key=lambda pair: pair[0].result.scores.miou)
             rows = [_compared(*best, *pair) for pair in counts if pair is not best]
@@ -56,7 +56,7 @@ def comparison_groups(results: Sequence[RunResult]) -> list[ComparisonGroup]:
 def comparison_of(first: RunResult, second: RunResult, score: str = "miou") -> Comparison | None:
     """How much better the first is than the second, of one setting, by the mean IoU of all classes or by
     `seen_miou`, `unseen_miou` or `hiou` of a split; None if one has no counts."""
-    counts = _counts(first), _counts(second)
+    counts = counts_of(first), counts_of(second)
     if counts[0] is None or counts[1] is None:
         return None
     return _compared(first, counts[0], second, counts[1], score)
@@ -88,7 +88,7 @@ def _benchmark(result: Result) -> Benchmark:
     )
 
 
-def _counts(entry: RunResult) -> ClassCounts | None:
+def counts_of(entry: RunResult) -> ClassCounts | None:
     """Counts of each image, images in order of their keys; None if they are not beside the result."""
     if (tally := entry.tally) is None:
         return None
