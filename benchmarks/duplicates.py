@@ -48,7 +48,7 @@ class BenchmarkConfig:
     teacher: CLIPConfig = field(default_factory=CLIPConfig)
     images: int = 1000
     """Photos in all, half of them in each half."""
-    planted: int = 100
+    planted: int = 300
     """Photos of which there are copies, half of them in each half."""
     device: str = "cpu"
     output: Path | None = None
