@@ -30,7 +30,7 @@ COMMANDS = {
         "choose on validation data what no training finds, and write it into the model",
     ),
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
-    "segment": ("pipelines.segment", "segment your picture with your words"),
+    "segment": ("pipelines.segment", "segment your pictures with your words"),
     "report": ("pipelines.report.page", "one HTML page of runs: curves, scores, pictures"),
     "seen-unseen": (
         "pipelines.seen_unseen",

@@ -12,7 +12,7 @@ from types import FrameType
 STATUS = 128 + signal.SIGINT
 """Exit status of a command that was interrupted."""
 RESUMED = {"quickstart", "shards build", "embed", "train", "stages", "label", "evaluate"}
-RESUMED |= {"curate", "seen-unseen", "ablate"}
+RESUMED |= {"curate", "seen-unseen", "ablate", "segment"}
 """Commands that go on where they were stopped; others begin again."""
 
 

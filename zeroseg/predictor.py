@@ -65,16 +65,16 @@ class Predictor:
         image: Picture,
         names: Sequence[str],
         *,
-        background: float | None = None,
+        background: float | Sequence[str] | None = None,
         readout: str = "",
         correction: Correction | Kind = "none",
         protocol: ProtocolConfig = PHOTO,
     ) -> Int[Tensor, "height width"]:
         """The class of each pixel: its index among `names`, in each of which `|` is between synonyms.
 
-        With a `background` threshold, 0 is what is below it and names count from 1. Raises InputError
-        for a picture that cannot be read, fewer than two names, or a readout or correction the model does
-        not have.
+        With a `background` threshold, 0 is what is below it and names count from 1; with words for it
+        (`["sky", "wall"]`), 0 is what is one of them. Raises InputError for a picture that cannot be
+        read, fewer than two names, or a readout or correction the model does not have.
         """
         task = self.task(names, background, protocol)
         return label_maps(*self._question(image, self.segmenter(readout, correction), task))[
@@ -100,14 +100,31 @@ class Predictor:
     def task(
         self,
         names: Sequence[str],
-        background: float | None = None,
+        background: float | Sequence[str] | None = None,
         protocol: ProtocolConfig = PHOTO,
     ) -> Task:
-        """The question that these words make."""
+        """The question that these words make; with words for background, too, those are class 0."""
+        if isinstance(background, Sequence):
+            return self._task_with_words_for_background(names, background, protocol)
         if background is not None:
             protocol = dataclasses.replace(protocol, background_threshold=background)
         words = own_classes(names, background is not None)
         return task_for(self.clip, words, self.protocol(words, protocol))
+
+    def _task_with_words_for_background(
+        self, names: Sequence[str], background: Sequence[str], protocol: ProtocolConfig
+    ) -> Task:
+        """All words are asked for alike; then the first ones are one class."""
+        words = [background] if isinstance(background, str) else background
+        if protocol.background_threshold is not None:
+            raise InputError("background has words and a threshold: leave one of them out")
+        task = self.task([*words, *names], None, protocol)
+        owners = (task.queries.owners - (len(words) - 1)).clamp(min=0)
+        return dataclasses.replace(
+            task,
+            benchmark=own_classes(names, background=True),
+            queries=dataclasses.replace(task.queries, owners=owners),
+        )
 
     def protocol(self, words: Benchmark, protocol: ProtocolConfig = PHOTO) -> Protocol:
         """A protocol as it is for anybody's words and this model: with plain names, and at the

@@ -10,7 +10,7 @@ import zeroseg
 from pipelines import cli
 from shards.scenes import scene
 from zeroseg.data.label_files import label_ids
-from zeroseg.evaluation.pictures import palette
+from zeroseg.evaluation.pictures import word_colours
 
 MODEL = "clip:zeroseg-scenes:maskclip"
 STUFF = ["grass", "sky", "water", "sand"]
@@ -41,8 +41,9 @@ def test_files_agree_with_each_other_and_the_model_however_many_words(photo, tmp
         assert picture.mode == ("P" if len(words) <= 255 else "I;16")
         if picture.mode == "P":
             colours = np.array(picture.getpalette()).reshape(-1, 3)
-            assert np.array_equal(colours, [*palette(255), (255, 255, 255)])
+            assert np.array_equal(colours[: len(words)], word_colours(words))
+            assert (colours[len(words) :] == 255).all()
     with Image.open(tmp_path / "photo.overlay.png") as overlay:
         legend = np.array(overlay)[ids.shape[0] :]
     best = int(shares.argmax())
-    assert (legend == palette(best + 1)[best]).all(axis=2).any()
+    assert (legend == word_colours(words)[best]).all(axis=2).any()

@@ -46,8 +46,46 @@ def best_classes(
 
     Before any background threshold; where the protocol has an area threshold, after that.
     """
-    protocol, queries = task.protocol, task.queries
-    scores, scale = _scores(segmenter, images, task, size)
+    return _best(*_scores(segmenter, images, task, size), task, size, among)
+
+
+@torch.no_grad()
+def answers(
+    segmenter: Segmenter,
+    images: Float[Tensor, "batch 3 height width"],
+    task: Task,
+    sizes: Sequence[Sizes],
+) -> list[tuple[Float[Tensor, "_ _"], Int[Tensor, "_ _"]]]:
+    """Of each image, at a size of its own, the highest score at each pixel and the label map.
+
+    The segmenter is asked once for all of them. Scores are those of `best_classes`, label maps those
+    of `label_maps`.
+    """
+    rule = task.protocol.threshold_rule
+    if task.protocol.pamr:  # refines at each image's own pixels
+        alone = zip(images, sizes, strict=True)
+        parts = [_scores(segmenter, image[None], task, size) for image, size in alone]
+    else:
+        scores, scale = _scores(segmenter, images, task, sizes[0])
+        parts = [(scores._replace(grids=grid[None]), scale) for grid in scores.grids]
+    found = []
+    for (scores, scale), size in zip(parts, sizes, strict=True):
+        best, index = _best(scores, scale, task, size)
+        found.append((best[0], with_background(best, index, task.threshold, rule)[0]))
+    return found
+
+
+def _best(
+    scores: WindowScores,
+    scale: float | None,
+    task: Task,
+    size: Sizes,
+    among: Bool[Tensor, " class"] | None = None,
+) -> tuple[
+    Float[Tensor, "batch label_height label_width"], Int[Tensor, "batch label_height label_width"]
+]:
+    """As `best_classes`, of what `_scores` says."""
+    protocol, queries, images = task.protocol, task.queries, scores.grids
     chosen = None if among is None else among.expand(len(images), -1)
     best, index = best_class(scores, size, queries.owners, logit_scale=scale, allowed=chosen)
     if not protocol.area_threshold:

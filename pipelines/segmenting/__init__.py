@@ -1,0 +1,1 @@
+"""What `zeroseg segment` consists of."""

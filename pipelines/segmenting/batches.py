@@ -1,0 +1,91 @@
+"""Pictures read and decoded, in batches whose pictures a model sees at one size."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from pipelines.segmenting.inputs import Source
+from shards.sample import error_text
+from zeroseg.data.images import decode_image, resized
+from zeroseg.errors import NoRoom
+from zeroseg.evaluation.evaluate import answers
+from zeroseg.evaluation.task import Task
+from zeroseg.models.segmenter import Segmenter
+
+WAITING = 2**25
+"""Pixels of the pictures that are held until others of their size come, at most, and one picture more."""
+
+
+class Loaded(NamedTuple):
+    """A picture at its own size, and at the model's."""
+
+    source: Source
+    pixels: UInt8[Tensor, "3 height width"]
+    scaled: UInt8[Tensor, "3 rows columns"]
+
+
+class Answered(NamedTuple):
+    """A picture and what the model says of each of its pixels."""
+
+    source: Source
+    pixels: UInt8[Tensor, "3 height width"]
+    labels: Int[Tensor, "height width"]
+    scores: Float[Tensor, "height width"]
+    """Of the word that is the best there, whatever is background in the end."""
+
+
+def answered(
+    todo: Iterable[Source],
+    task: Task,
+    segmenter: Segmenter,
+    batch_size: int,
+    lose: Callable[[Source, str], None],
+) -> Iterator[Answered]:
+    """Every picture's answer, as it comes; `lose` is told of each that cannot be read, and why.
+
+    Raises NoRoom where a disk is full.
+    """
+    device = task.queries.embeddings.device
+    for batch in _batches(todo, task, segmenter.multiple, batch_size, lose):
+        images = (torch.stack([one.scaled for one in batch]).float() / 255).to(device)
+        sizes = [(one.pixels.shape[1], one.pixels.shape[2]) for one in batch]
+        found = answers(segmenter, images, task, sizes)
+        for one, (scores, labels) in zip(batch, found, strict=True):
+            yield Answered(one.source, one.pixels, labels.cpu(), scores.cpu())
+
+
+def _batches(
+    todo: Iterable[Source],
+    task: Task,
+    multiple: int,
+    batch_size: int,
+    lose: Callable[[Source, str], None],
+) -> Iterator[list[Loaded]]:
+    """Full batches as soon as they are; the largest, full or not, when too many pixels wait."""
+    waiting: dict[tuple[int, ...], list[Loaded]] = {}
+    for source in todo:
+        try:
+            loaded = _loaded(source, task, multiple)
+        except NoRoom:
+            raise
+        except (
+            Exception
+        ) as error:  # whatever a storage or a picture library makes of what is no picture
+            lose(source, error_text(error))
+            continue
+        group = waiting.setdefault(tuple(loaded.scaled.shape), [])
+        group.append(loaded)
+        held = sum(one.pixels[0].numel() for others in waiting.values() for one in others)
+        if len(group) == batch_size or held > WAITING:
+            largest = max(waiting, key=lambda shape: len(waiting[shape]))
+            yield waiting.pop(largest)
+    yield from waiting.values()
+
+
+def _loaded(source: Source, task: Task, multiple: int) -> Loaded:
+    pixels = decode_image(source.read())
+    size = task.protocol.picture_size((pixels.shape[1], pixels.shape[2]), multiple)
+    return Loaded(source, pixels, resized(pixels, size))

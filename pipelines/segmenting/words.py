@@ -1,0 +1,43 @@
+"""The words that pictures are segmented with: a list, a file, or a benchmark's; and what is background."""
+
+from pathlib import Path
+
+from shards.class_list import read_class_list
+from zeroseg.datasets.benchmarks import BENCHMARKS
+from zeroseg.datasets.own_benchmarks import SUFFIX, benchmark_named, called_background
+from zeroseg.errors import InputError
+
+LISTS = (".txt", ".csv", ".tsv")
+"""Suffixes of files of names."""
+NO_BACKGROUND = "none"
+
+
+def words_of(classes: str) -> list[str]:
+    """The classes that are meant: of a benchmark, by name or file, or of a file of names without their
+    background; else what stands between commas. Raises InputError as those files' readers do."""
+    if classes in BENCHMARKS or classes.endswith(SUFFIX):
+        return list(benchmark_named(classes).names)
+    if Path(classes).suffix.lower() in LISTS:
+        names = read_class_list(Path(classes)).names
+        return list(names[1:] if called_background(names) else names)
+    return [name for name in classes.split(",") if name.strip()]
+
+
+def background_of(text: str, threshold: float | None) -> float | tuple[str, ...] | None:
+    """What is background: below a threshold, which the protocol may have, or any of some words.
+
+    Raises InputError where both are given.
+    """
+    if text.strip().lower() == NO_BACKGROUND:
+        return threshold
+    if threshold is not None:
+        raise InputError(
+            f"--background {text} and --protocol.background-threshold {threshold}: leave one out"
+        )
+    try:
+        return float(text)
+    except ValueError:
+        words = tuple(word.strip() for word in text.replace("|", ",").split(",") if word.strip())
+    if not words:
+        raise InputError("--background is empty: give a threshold, words, or none")
+    return words
