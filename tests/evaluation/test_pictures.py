@@ -14,6 +14,7 @@ from zeroseg.evaluation.pictures import (
     side_by_side,
     stacked,
     with_legend,
+    word_colours,
 )
 
 RED = np.full((4, 6, 3), (200, 0, 0), np.uint8)
@@ -110,3 +111,22 @@ def test_a_legend_shows_the_colour_of_every_class_it_names():
     legend = with_legend(np.zeros((4, 300, 3), np.uint8), {3: "cat", 200: "dog"})[4:]
     for index in (3, 200):
         assert (legend == palette(256)[index]).all(axis=-1).sum() >= 15 * 15
+
+
+@settings(max_examples=20)
+@given(st.lists(st.text("abcdefgh", min_size=1), unique=True, min_size=1, max_size=60))
+def test_the_colours_of_a_list_are_of_its_words_and_not_of_their_places(names):
+    table = word_colours(names)
+    assert len(np.unique(table, axis=0)) == len(names)
+    assert np.array_equal(word_colours(names[::-1])[::-1], table)
+    assert np.array_equal(word_colours(["background", *names], background=True)[1:], table)
+
+
+def test_a_word_keeps_its_colour_in_another_list_and_beside_synonyms():
+    few, more = word_colours(["cat", "grass"]), word_colours(["sky", "grass", "dog", "cat, kitten"])
+    assert few.tolist() == [more[3].tolist(), more[1].tolist()]
+    assert np.array_equal(few[0], word_colours([" Cat"])[0])
+
+
+def test_equal_first_synonyms_are_told_apart():
+    assert len(np.unique(word_colours(["bag", "bag, handbag", "bag, sack"]), axis=0)) == 3
