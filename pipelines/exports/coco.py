@@ -62,4 +62,5 @@ def _run_lengths(mask: Bool[ndarray, "height width"]) -> dict[str, Any]:
     from pycocotools.mask import encode  # of the extra `build`
 
     counts = encode(np.asfortranarray(mask, np.uint8))["counts"]
-    return {"size": list(mask.shape), "counts": bytes(counts).decode("ascii")}
+    text = counts if isinstance(counts, str) else counts.decode("ascii")
+    return {"size": list(mask.shape), "counts": text}

@@ -30,7 +30,7 @@ COMMANDS = {
     "embed": "[CONFIG]",
     "train": "CONFIG",
     "evaluate": "MODEL",
-    "segment": "MODEL PHOTO",
+    "segment": "MODEL INPUT [INPUT ...]",
     "report": "RUN [RUN ...]",
     "ablate": "",
     "shards check": "SHARDS",
