@@ -14,7 +14,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -145,18 +144,12 @@ def _plan(
     lines = zip(shards.names, shards.counts, shards.digests, strict=True)
     steps = config.steps
     if benchmarks:
-        steps["against"] = {name: _fingerprint(of) for name, of in benchmarks.items()}
+        steps["against"] = {name: of.fingerprint for name, of in benchmarks.items()}
     return {
         "steps": steps,
         "embeddings": " ".join(told),
         "shards": [list(line) for line in lines],
     }
-
-
-def _fingerprint(shards: ShardSet) -> str:
-    """Of the shards' names, counts and digests."""
-    lines = zip(shards.names, shards.counts, shards.digests, strict=True)
-    return sha256(repr(list(lines)).encode()).hexdigest()[:16]
 
 
 def _begin(output: str, plan: dict[str, Any], *, claim: bool) -> Selection | None:

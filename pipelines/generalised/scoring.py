@@ -137,6 +137,7 @@ def read(
         segmenter=method.segmenter(model, reading.readout, clip),
         folder=run,
         answers=method.answers,
+        decontamination=description.decontamination,
     )
 
 
@@ -158,6 +159,7 @@ def students(world: World, run: Path, accelerator: Accelerator) -> Iterator[Eval
             clip=clip,
             segmenter=description.method.corrected(model, description.readout, clip, correction),
             folder=run,
+            decontamination=description.decontamination,
         )
 
 

@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from pipelines.report.charts import distribution, threshold_chart
 from pipelines.report.runs import RunResult, number
+from pipelines.report.table import DECONTAMINATED
 from zeroseg.evaluation.results import Result
 
 SHOWN = 12
@@ -72,6 +73,8 @@ class Details:
     """All that the page shows of a result, besides its row in the table."""
 
     result: Result
+    decontaminated: str
+    """Whether the training's images were cleaned of the benchmark's, and by what, in words."""
     model: dict[str, str]
     """Fields of the model's identity that say something."""
     summary: dict[str, float]
@@ -101,6 +104,7 @@ def details_of(entry: RunResult) -> Details:
     of = ", ".join((entry.run, result.name, result.benchmark, result.protocol.name))
     return Details(
         result=result,
+        decontaminated=decontaminated(result),
         model={k: str(v)[:12] if k == "sha256" else str(v) for k, v in identity.items() if v},
         summary={
             name: 100 * value
@@ -118,6 +122,16 @@ def details_of(entry: RunResult) -> Details:
         distribution_chart=distribution(of, images) if images else "",
         median=100 * statistics.median(images) if images else None,
     )
+
+
+def decontaminated(result: Result) -> str:
+    """As the table says it, with the cosines and all benchmarks that the images were cleaned of."""
+    said, known = DECONTAMINATED[result.decontaminated], result.decontamination
+    if known is None or not known.against:
+        return said
+    cosines = {"embeddings": known.against_cosine, "thumbnails": known.same_picture}
+    compared = "".join(f", {what} from cosine {c:g}" for what, c in cosines.items() if c < 1)
+    return f"{said} (cleaned of {', '.join(known.against)}: files{compared})"
 
 
 def class_scores(result: Result) -> list[ClassScore]:

@@ -22,6 +22,13 @@ SCORES = {
 }
 """Columns under each setting, where any result has them."""
 
+DECONTAMINATED = {
+    True: "decontaminated against this benchmark",
+    False: "not decontaminated against it",
+    None: "not known",
+}
+"""What the page says of a score's training images and the benchmark."""
+
 CHOSEN_ON = "threshold_chosen_on"
 """Beside a protocol's own fields: the data on which its threshold was chosen."""
 
@@ -106,6 +113,8 @@ class Cell:
     interval: tuple[float, float] | None
     best: bool
     """Of several in its column."""
+    decontaminated: str
+    """Whether the training's images were cleaned of the benchmark's, in words."""
 
     def __str__(self) -> str:
         if self.interval is None:
@@ -201,6 +210,7 @@ def _cell(result: Result | None, score: str, highest: float | None) -> Cell | No
         100 * value,
         (100 * interval[0], 100 * interval[1]) if interval else None,
         value == highest,
+        DECONTAMINATED[result.decontaminated],
     )
 
 

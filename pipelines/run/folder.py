@@ -14,6 +14,7 @@ from typing import Any
 from filelock import Timeout
 from tqdm import tqdm
 
+from pipelines.run.decontamination import record
 from pipelines.run.paths import moved_along
 from zeroseg.config import RUN_CONFIG, RunConfig
 from zeroseg.data.plan import Position
@@ -76,6 +77,7 @@ class RunFolder:
             Position.from_state(state["place"])  # a place in another order, before all else
             self._compare(state, wanted, newest, allowed)
             self._same_selection(state["place"], newest, allowed)
+        record(self.config, begun=newest is not None)
         write_atomically(f"{self.path}/{RUN_CONFIG}", json.dumps(wanted, indent=2).encode())
         for name in ("metrics.jsonl", "non_finite.jsonl"):
             self._forget_after(step, self.path / name)

@@ -9,6 +9,7 @@ from accelerate.utils import set_seed
 from torch.profiler import profile, schedule
 from tqdm import tqdm
 
+from pipelines.run.decontamination import recorded
 from pipelines.run.job import Job, accelerator_for, build_job
 from pipelines.run.trackers import begin_tracking
 from zeroseg.config import RunConfig
@@ -129,6 +130,10 @@ def _export(job: Job) -> None:
     if job.state.average is not None:
         versions["model-ema"] = weights | job.state.average.tensors()
     if job.accelerator.is_main_process:
-        description = ModelDescription(method=job.config.method, text=job.training.text)
+        description = ModelDescription(
+            method=job.config.method,
+            text=job.training.text,
+            decontamination=recorded(job.config.output),
+        )
         for name, tensors in versions.items():
             save(job.config.output / name, description, tensors)

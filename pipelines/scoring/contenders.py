@@ -7,6 +7,7 @@ from typing import NamedTuple, get_args
 
 from configs.quickstart import method as METHOD
 from configs.quickstart import teacher as TEACHER
+from pipelines.run.decontamination import recorded
 from pipelines.scoring.models import EvaluatedModel
 from zeroseg.data.views import ViewSet
 from zeroseg.evaluation.corrected import CorrectedStudent
@@ -49,6 +50,7 @@ class Contender(NamedTuple):
             clip=clip,
             segmenter=self.segmenter,
             folder=self.folder,
+            decontamination=recorded(self.folder),
         )
 
 

@@ -91,6 +91,8 @@ class Evaluation:
             chosen_on=other_data if asked else None,
             correction_chosen_on=other_data if correction_chosen else None,
             code="{zeroseg}/{commit}".format(**code()),
+            shards_fingerprint=self.images.shards.fingerprint,
+            decontamination=model.decontamination,
         )
         if self.accelerator.is_main_process:
             write_result(path, result, tally)

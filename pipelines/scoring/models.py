@@ -18,6 +18,7 @@ from zeroseg.methods.saved import load, model_folder
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.segmenter import Answers, Segmenter
 from zeroseg.predictor import PREFIX
+from zeroseg.store.decontamination import Decontamination
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class EvaluatedModel:
     folder: Path
     """Where its results go."""
     answers: Answers = "cosines"
+    decontamination: Decontamination | None = None
+    """Against what its training's images were cleaned; None where that is not known, as of a CLIP."""
 
 
 def evaluated_models(
@@ -106,6 +109,7 @@ def _trained(
             segmenter=method.corrected(module, readout, clip, each),
             folder=output or run,
             answers=method.answers,
+            decontamination=description.decontamination,
         )
         for each in correction.candidates
     ]

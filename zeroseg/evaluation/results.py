@@ -24,6 +24,7 @@ from zeroseg.evaluation.tally import Tally
 from zeroseg.evaluation.task import Task
 from zeroseg.models.prompts import templates_named
 from zeroseg.records import read_record, to_json
+from zeroseg.store.decontamination import Decontamination
 from zeroseg.store.storage import read_bytes
 
 
@@ -109,8 +110,19 @@ class Result:
     """Digest of the images' keys and label maps, see `Tally.truth`; empty in a file of an earlier version."""
     correction_chosen_on: str | None = None
     """The data on which the model's correction was chosen, or that there is none; None if it was stated."""
+    shards_fingerprint: str = ""
+    """`ShardSet.fingerprint` of the shards; empty in a file of an earlier version."""
+    decontamination: Decontamination | None = None
+    """Against what the images that the model was trained on were cleaned; None where that is not known."""
     code: str
     """Version and commit."""
+
+    @property
+    def decontaminated(self) -> bool | None:
+        """Whether the training's images were cleaned of these shards' images; None where that is not known."""
+        if self.decontamination is None or not self.shards_fingerprint:
+            return None
+        return self.decontamination.holds(self.shards_fingerprint)
 
     def __post_init__(self) -> None:
         size = len(self.classes)
@@ -139,6 +151,8 @@ def result_of(
     chosen_on: str | None,
     correction_chosen_on: str | None = None,
     code: str,
+    shards_fingerprint: str = "",
+    decontamination: Decontamination | None = None,
 ) -> Result:
     """The result of a tally. Raises InputError when no image could be scored."""
     benchmark, protocol, threshold = task.benchmark, task.protocol, task.threshold
@@ -168,6 +182,8 @@ def result_of(
         truth=tally.truth,
         correction_chosen_on=correction_chosen_on,
         code=code,
+        shards_fingerprint=shards_fingerprint,
+        decontamination=decontamination,
     )
 
 

@@ -17,6 +17,7 @@ from zeroseg.methods.choice import Choice
 from zeroseg.methods.trained import DESCRIPTION, WEIGHTS, model_folder
 from zeroseg.models.clip import CLIPConfig
 from zeroseg.records import read_record, to_json
+from zeroseg.store.decontamination import Decontamination
 from zeroseg.store.storage import write_atomically
 
 
@@ -29,6 +30,8 @@ class ModelDescription:
     """Whose class embeddings the model answers to."""
     choice: Choice | None = None
     """What was chosen on validation data, if anything."""
+    decontamination: Decontamination | None = None
+    """Against what the images that it was trained on were cleaned; None where that is not known."""
 
     @property
     def readout(self) -> str:

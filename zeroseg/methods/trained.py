@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zeroseg.errors import InputError
+from zeroseg.records import from_json
+from zeroseg.store.decontamination import Decontamination
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 
@@ -51,6 +53,16 @@ class Trained:
                 "unseen ones may be among them: give both the same method.labels.split"
             )
         return self.tensors()
+
+    def decontamination(self) -> Decontamination | None:
+        """Against what its training's images were cleaned; None where that is not known. Raises InputError
+        when it cannot be read."""
+        file = model_folder(Path(self.path)) / DESCRIPTION
+        try:
+            found = json.loads(file.read_bytes()).get("decontamination")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return from_json(Decontamination | None, found, str(file))
 
     def _described(self, *fields: str) -> str:
         """A field of the model's method."""

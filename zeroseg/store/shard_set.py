@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache as cache_calls
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,6 +80,12 @@ class ShardSet:
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of each shard; empty without a manifest."""
         return tuple(version.sha256 for version in self.versions)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the shards' names, counts and digests, wherever they are."""
+        lines = zip(self.names, self.counts, self.digests, strict=True)
+        return sha256(repr(list(lines)).encode()).hexdigest()[:16]
 
     def need_indexable(self) -> None:
         """Raises InputError when other shards could not have the keys of these."""
