@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -28,17 +28,19 @@ from pipelines.cli import main as zeroseg
 from pipelines.command_line import UNSET, read
 from zeroseg.config import read_config
 from zeroseg.data.crops import Crops
-from zeroseg.data.embedding_index import write_index
+from zeroseg.data.embedding_index import build_index
 from zeroseg.data.embeddings import NAME, Storage, TeacherRecord, bytes_per_image
+from zeroseg.data.sharded_index import EXACT, Kind
 from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
 from zeroseg.methods.distillation import Distillation
 from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.store.manifest import NAME as MANIFEST
 from zeroseg.store.manifest import Manifest
 from zeroseg.store.set_writer import LEFT_OUT, begin_set, finish_set, read_job_record
 from zeroseg.store.shard_cache import ShardCache, is_local
-from zeroseg.store.shard_set import ShardSet, open_set
-from zeroseg.store.storage import Version, exists, join, write_atomically
+from zeroseg.store.shard_set import open_set
+from zeroseg.store.storage import exists, join, write_atomically
 from zeroseg.training.processes import process_state
 from zeroseg.training.shard_embedder import ShardEmbedder, shares
 from zeroseg.training.teacher import ViewEncoder
@@ -62,8 +64,9 @@ class EmbedConfig:
     """Side in pixels of the crop that views are cut from; training's image_size or view_size."""
     storage: Storage = "float16"
     """int8 takes half; docs/benchmarks/teacher.md says what it costs."""
-    index: bool = False
-    """Also write `index.faiss`, the embedding of each whole image (the 1x1 view of the first crop)."""
+    index: Literal["", Kind] = ""
+    """Also write an index of the whole images (the 1x1 view of the first crop), for `zeroseg find`; its
+    vectors in two bytes a dimension, one, or one for every eight."""
     batch_size: int = 16
     """Images read at a time."""
     chunk: int = 0
@@ -85,10 +88,21 @@ class EmbedConfig:
 
 
 def embed(config: EmbedConfig) -> Manifest | None:
-    """Embed what is missing; return the manifest, in the main process and when all is there.
+    """Embed what is missing, and index it; return the manifest, in the main process and when all is there.
 
     Raises InputError for anything wrong with the input, before any image is embedded.
     """
+    manifest = _embed(config)
+    if config.index and not config.dry_run:
+        state = process_state()
+        while not exists(join(config.output, MANIFEST)):  # until the main process has written it
+            time.sleep(0.5)
+        place = state.process_index, state.num_processes
+        build_index(config.output, config.index, config.cache, *place)
+    return manifest
+
+
+def _embed(config: EmbedConfig) -> Manifest | None:
     state = process_state()
     embedder = _embedder(config, torch.device(state.device or "cpu"))
     fingerprint = _fingerprint(embedder)
@@ -113,7 +127,7 @@ def embed(config: EmbedConfig) -> Manifest | None:
     if not state.is_main_process:
         return None
     built_from = {"kind": "embeddings", "shards": config.shards, "fingerprint": fingerprint}
-    return _finish(embedder, built_from, index=config.index)
+    return _finish(embedder, built_from)
 
 
 def _embedder(config: EmbedConfig, device: torch.device) -> ShardEmbedder:
@@ -194,7 +208,7 @@ def _bytes(count: int) -> str:
     return tqdm.format_sizeof(count, "B")
 
 
-def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool) -> Manifest:
+def _finish(embedder: ShardEmbedder, built_from: dict[str, str]) -> Manifest:
     """Wait until the other processes have written their shards, then write the manifest.
 
     There is no barrier: a collective would time out when one process has a long shard left.
@@ -208,16 +222,6 @@ def _finish(embedder: ShardEmbedder, built_from: dict[str, str], *, index: bool)
     left_out = [line for record in records for line in record.left_out]
     if not any(shard.samples for shard in shards):
         raise InputError(f"no image could be embedded, the first: {left_out[0]}")
-    if index:
-        written = ShardSet(
-            urls=tuple(join(embedder.output, shard.name) for shard in shards),
-            counts=tuple(shard.samples for shard in shards),
-            weights=(1.0,) * len(shards),
-            versions=tuple(Version(shard.bytes, shard.sha256) for shard in shards),
-            parts=(0,) * len(shards),
-            copied=(0,) * len(shards),
-        )
-        write_index(embedder.output, written, embedder.record, embedder.cache)
     return finish_set(embedder.output, shards, left_out, built_from)
 
 
@@ -263,6 +267,10 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{config.output}: {manifest.samples} images in {len(manifest.shards)} shards")
         if manifest.left_out:
             print(f"{manifest.left_out} left out, named in {join(config.output, LEFT_OUT)}")
+        if config.index:
+            few = manifest.samples <= EXACT
+            kind = "flat, in fp16: so few are all compared" if few else config.index
+            print(f"{join(config.output, 'index')}: {kind}")
     PartialState().destroy_process_group()
 
 

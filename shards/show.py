@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from shards.sample import encoded, error_text
@@ -169,3 +170,14 @@ def _names(shards: ShardSet) -> Mapping[int, str]:
     manifests = [read_manifest(f) for f in {url.rpartition("/")[0] or "." for url in urls}]
     lists = {manifest.classes if manifest else () for manifest in manifests}
     return dict(enumerate(lists.pop())) if len(lists) == 1 else {}
+
+
+def contact_sheet(
+    reader: ShardReader, chosen: Sequence[tuple[int, int, str]]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Samples by their shard and number there, each with its key and a line of one's own below."""
+    starts, tiles = np.cumsum([0, *reader.shards.counts]), []
+    for shard, number, said in chosen:
+        tile = _tile(reader, int(starts[shard]) + number, ())
+        tiles.append(_Tile(tile.pictures[:1], (tile.lines[0], said)))
+    return np.array(_sheet(tiles))

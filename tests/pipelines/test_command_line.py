@@ -28,6 +28,7 @@ CONFIG = str(ROOT / "configs/scenes_scratch.py")
 COMMANDS = {
     "quickstart": "",
     "embed": "[CONFIG]",
+    "find": "INDEX",
     "train": "CONFIG",
     "evaluate": "MODEL",
     "segment": "MODEL INPUT [INPUT ...]",

@@ -6,7 +6,6 @@ import re
 import time
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 import torch
@@ -19,6 +18,7 @@ from tests.support.jobs import Job, done, program
 from tests.support.selections import leave_out
 from zeroseg import CLIP, CLIPConfig, Crops, DataConfig, InputError
 from zeroseg.data.crops import cut
+from zeroseg.data.embedding_index import open_index
 from zeroseg.data.embeddings import EmbeddingReader, open_embeddings
 from zeroseg.data.images import decode_image
 from zeroseg.data.stream import TrainingStream
@@ -55,12 +55,12 @@ def digests(folder: Path) -> dict[str, str]:
 def whole(images, tmp_path_factory) -> Path:
     """What one process writes without being disturbed."""
     folder = tmp_path_factory.mktemp("whole") / "e"
-    done(program, "pipelines.embed", arguments(images, folder, "--index"))
+    done(program, "pipelines.embed", arguments(images, folder, "--index", "fp16"))
     return folder
 
 
 def test_killed_in_the_middle_and_continued_it_writes_the_same_bytes(images, whole, tmp_path):
-    args = arguments(images, tmp_path / "e", "--index")
+    args = arguments(images, tmp_path / "e", "--index", "fp16")
     job = Job(program, "pipelines.embed", args)
     while len(list((tmp_path / "e").glob("*.tar"))) < 2:
         assert job.running, job.said()
@@ -75,13 +75,13 @@ def test_killed_in_the_middle_and_continued_it_writes_the_same_bytes(images, who
 
 
 def test_two_processes_write_the_files_of_one(images, whole, tmp_path):
-    done(program, "pipelines.embed", arguments(images, tmp_path / "e", "--index"), ranks=2)
+    done(program, "pipelines.embed", arguments(images, tmp_path / "e", "--index", "fp16"), ranks=2)
     assert digests(tmp_path / "e") == digests(whole)
 
 
 def test_a_finished_set_is_left_as_it_is_and_another_teacher_refused(images, whole, capsys):
     before = digests(whole)
-    cli.main(["embed", *arguments(images, whole, "--index")])
+    cli.main(["embed", *arguments(images, whole, "--index", "fp16")])
     assert "42 images in 6 shards" in capsys.readouterr().out
     for other in (["--grids", "1", "2"], ["--storage", "int8"], ["--crops.count", "3"]):
         with pytest.raises(SystemExit):
@@ -123,19 +123,19 @@ def test_shards_are_shared_so_that_processes_have_as_much_to_do():
 
 
 def test_the_index_finds_each_image_by_its_own_embedding(images, whole):
-    index = faiss.read_index(str(whole / "index.faiss"))
-    keys = [line.split("\t") for line in (whole / "index-keys.txt").read_text().splitlines()]
+    stored = open_embeddings(str(whole), CACHE)
+    index = open_index(str(whole), stored)
     opened = open_set(str(images), CACHE)
-    reader, stored = ShardReader(opened, CACHE), open_embeddings(str(whole), CACHE)
-    embeddings = EmbeddingReader(stored, CACHE)
-    assert index.ntotal == len(keys) == 42
+    reader, embeddings = ShardReader(opened, CACHE), EmbeddingReader(stored, CACHE)
+    keys = (whole / "index/shard-000000.keys").read_text().splitlines()
+    assert len(index) == len(keys) == 42
     for number in (0, 7, 41):
         sample = reader.read(number // 8, number % 8)
         _, views = embeddings.read(sample, 0)
-        similarity, found = index.search(views[:1].float().numpy(), 1)
-        assert keys[found[0, 0]] == [f"shard-{number // 8:06d}.tar", sample.key]
+        cosines, found = index.search(views[:1].float().numpy(), 1)
+        assert keys[found[0, 0]] == f"shard-{number // 8:06d}.tar\t{sample.key}"
         # Of two vectors whose values float16 rounds by 5e-4.
-        assert similarity[0, 0] == pytest.approx(1, abs=2e-3)
+        assert cosines[0, 0] == pytest.approx(1, abs=2e-3)
 
 
 def losses(run: Path) -> np.ndarray:
