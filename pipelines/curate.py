@@ -3,9 +3,12 @@
     zeroseg embed --shards data/photos --teacher ViT-L-14:openai --grids 1 --output data/photos-l14
     zeroseg curate data/photos --embeddings data/photos-l14 --duplicates 0.95 --junk --output data/chosen
     zeroseg curate data/photos --against data/voc/val data/ade20k/val --output data/clean
+    zeroseg curate data/photos --embeddings data/photos-l14 --names ade847 --unlike "page of text" \
+        --unlike-best 0.01 --output data/pictures
     zeroseg train CONFIG --data.shards data/photos --data.selection data/chosen
 
-Steps are asked for by their options, and done in this order: --junk, --against, --duplicates, --balance. Any number of
+Steps are asked for by their options, and done in this order: --junk, --against, --unlike, --like, --names,
+--duplicates, --balance. Any number of
 processes share the shards; stopped and started again, with as many or not, they go on with the shards that
 are missing.
 """
@@ -36,7 +39,9 @@ from pipelines.curation.steps import (
     same_pictures,
     unusable,
 )
-from pipelines.curation.whole_images import open_whole_images
+from pipelines.curation.vocabulary import Counted, Vocabulary, read_names
+from pipelines.curation.whole_images import open_whole_images, teacher_of
+from pipelines.curation.words import Wording, text_rows, wording
 from shards.parallel import in_parallel
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import read_manifest
@@ -76,10 +81,18 @@ def curate(config: CurateConfig) -> Selection | None:
     if finished is not None:
         return finished
     leaks: list[Leaks] = []
+    words: Wording | None = None
+    vocabulary: Vocabulary | None = None
     if state.is_main_process:
-        embed = None
+        device, embed = torch.device(state.device or "cpu"), None
+        if embeddings and config.words.steps:
+            clip = teacher_of(embeddings, config.embeddings, device)
+            words = wording(config.words, clip)
+            if config.words.names:
+                names = read_names(config.words.names)
+                vocabulary = Vocabulary(names=names, rows=text_rows(clip, names))
         if embeddings and benchmarks and config.against_cosine < 1:
-            embed = embedder(embeddings, config.embeddings, torch.device(state.device or "cpu"))
+            embed = embedder(embeddings, config.embeddings, device)
         leaks = [leaks_of(name, of, embed, config.cache) for name, of in benchmarks.items()]
     reading = FactsReading(shards, embeddings, config.output, config.cache)
     mine = range(len(shards.urls))[state.process_index :: state.num_processes]
@@ -94,7 +107,9 @@ def curate(config: CurateConfig) -> Selection | None:
         while not reading.done(shard):  # until the other processes have read theirs
             time.sleep(0.5)
     facts = joined([reading.read(shard) for shard in range(len(shards.urls))])
-    left_out = _by_shard(shards, facts, choose(facts, config, leaks))
+    counted = vocabulary.counted(facts) if vocabulary else None
+    verdicts = choose(facts, config, leaks, words, counted)
+    left_out = _by_shard(shards, facts, verdicts)
     lines = ((shard.name, samples) for shard, samples in left_out.items())
     groups = group_lines(groups_of(lines, leak_reasons(plan["steps"])))
     selection = write_selection(
@@ -102,13 +117,19 @@ def curate(config: CurateConfig) -> Selection | None:
         left_out,
         steps=plan["steps"],
         embeddings=plan["embeddings"],
-        beside={GROUPS: groups},
+        beside={GROUPS: groups} | (counted.files(verdicts.keys()) if counted else {}),
     )
     remove(join(config.output, WORKING))
     return selection
 
 
-def choose(facts: Facts, config: CurateConfig, benchmarks: Sequence[Leaks] = ()) -> Verdicts:
+def choose(
+    facts: Facts,
+    config: CurateConfig,
+    benchmarks: Sequence[Leaks] = (),
+    words: Wording | None = None,
+    counted: Counted | None = None,
+) -> Verdicts:
     """The images that go, by number, each for the first step that it does not pass."""
     left = np.ones(len(facts), bool)
     verdicts: dict[int, Verdict] = {}
@@ -123,6 +144,12 @@ def choose(facts: Facts, config: CurateConfig, benchmarks: Sequence[Leaks] = ())
         do(junk, config.rules)
     for leaks in benchmarks:
         do(leaks, config.same_picture, config.against_cosine)
+    if words and config.words.unlike:
+        do(words.unlike_gone)
+    if words and config.words.like_decides:
+        do(words.like_gone)
+    if counted and config.words.names_at_most:
+        do(counted.too_many, config.words.names_at_most, config.seed)
     if config.duplicates is not None:
         do(exact_duplicates)
         if config.same_picture < 1:

@@ -14,14 +14,13 @@ from tqdm import tqdm
 
 from pipelines.curation.facts import Facts, thumbnail
 from pipelines.curation.steps import Verdict, Verdicts
+from pipelines.curation.whole_images import teacher_of
 from zeroseg.data.embeddings import EmbeddingSet
 from zeroseg.data.images import centre_crop, decode_image
 from zeroseg.data.near_pairs import nearest
 from zeroseg.data.samples import image_bytes, read_samples
 from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
-from zeroseg.models.clip import CLIP, CLIPConfig
-from zeroseg.records import from_json
 from zeroseg.store.reader import RawSample, ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
@@ -114,18 +113,10 @@ def embedder(stored: EmbeddingSet, path: str, device: torch.device) -> Embed:
 
     Raises InputError when their teacher is not at hand, or has other weights now.
     """
-    record = stored.record
-    config = from_json(CLIPConfig, record.teacher, f"{path}: teacher")
-    clip = CLIP(config, device)
-    if clip.weights_sha256 != record.weights_sha256:
-        raise InputError(
-            f"the embeddings of {path} are of other weights than {config} has now: run `zeroseg embed` "
-            "again, or --against-cosine 1"
-        )
-    encode = ViewEncoder(clip, ViewSet(grids=(1,)))
+    encode = ViewEncoder(teacher_of(stored, path, device), ViewSet(grids=(1,)))
 
     def embed(image: UInt8[Tensor, "3 height width"]) -> Float[ndarray, "version embed"]:
-        pixels = torch.stack([centre_crop(v, record.side) for v in versions(image)])
+        pixels = torch.stack([centre_crop(v, stored.record.side) for v in versions(image)])
         return encode(pixels.to(device).float() / 255)[:, 0].cpu().half().numpy()
 
     return embed

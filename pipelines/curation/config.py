@@ -7,6 +7,8 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from pipelines.curation.steps import Junk
+from pipelines.curation.vocabulary import digest, read_names
+from pipelines.curation.words import Words
 from zeroseg.errors import InputError
 from zeroseg.store.shard_cache import ShardCache
 
@@ -50,8 +52,9 @@ class CurateConfig:
     """Leave so many images, fewer of what there is much of: an even draw from a tree of clusters of their
     embeddings, after Vo et al. (2024). 0 does not."""
     seed: int = 0
-    """Of the draw and its clusters."""
+    """Of what is drawn, and of clusters."""
     rules: Annotated[Junk, tyro.conf.arg(name="")] = field(default_factory=Junk)
+    words: Annotated[Words, tyro.conf.arg(name="")] = field(default_factory=Words)
     workers: int = 2
     """Processes that read images, beside each one of the job; 0 reads in that one."""
     cache: ShardCache = field(default_factory=ShardCache)
@@ -70,7 +73,12 @@ class CurateConfig:
             )
         if not self.steps:
             raise InputError(
-                "nothing is asked for: name --duplicates, --against, --junk or --balance"
+                "nothing is asked for: name --duplicates, --against, --like, --unlike, --names, --junk or "
+                "--balance"
+            )
+        if self.words.steps and not self.embeddings:
+            raise InputError(
+                "words are compared with embeddings: name --embeddings, as `zeroseg embed` writes them"
             )
         if self.compares and not self.embeddings:
             raise InputError(
@@ -82,7 +90,8 @@ class CurateConfig:
     def compares(self) -> bool:
         """Whether embeddings are compared."""
         near = self.duplicates is not None and self.duplicates < 1
-        return near or self.balance > 0 or bool(self.against and self.against_cosine < 1)
+        against = bool(self.against and self.against_cosine < 1)
+        return near or against or self.balance > 0 or bool(self.words.steps)
 
     @property
     def steps(self) -> dict[str, Any]:
@@ -97,6 +106,11 @@ class CurateConfig:
             steps["against_cosine"] = self.against_cosine
         if steps.keys() - {"junk"}:
             steps["same_picture"] = self.same_picture
+        steps |= self.words.steps
+        if self.words.names:
+            steps["names"] = digest(read_names(self.words.names))
         if self.balance:
-            steps |= {"balance": self.balance, "seed": self.seed}
+            steps["balance"] = self.balance
+        if self.balance or self.words.names_at_most:
+            steps["seed"] = self.seed
         return steps

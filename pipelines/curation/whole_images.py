@@ -1,8 +1,12 @@
 """The stored embeddings of whole images, beside the shards of the images."""
 
+import torch
+
 from zeroseg.data.embeddings import EmbeddingSet, open_embeddings
 from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
+from zeroseg.models.clip import CLIP, CLIPConfig
+from zeroseg.records import from_json
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
 
@@ -26,3 +30,19 @@ def open_whole_images(path: str, shards: ShardSet, cache: ShardCache) -> Embeddi
                 "they are of another set, run `zeroseg embed` on this one"
             )
     return stored
+
+
+def teacher_of(stored: EmbeddingSet, path: str, device: torch.device) -> CLIP:
+    """The CLIP that made stored embeddings.
+
+    Raises InputError when it is not at hand, or has other weights now.
+    """
+    config = from_json(CLIPConfig, stored.record.teacher, f"{path}: teacher")
+    clip = CLIP(config, device)
+    if clip.weights_sha256 != stored.record.weights_sha256:
+        raise InputError(
+            f"the embeddings of {path} are of other weights than {config} has now: run `zeroseg embed` "
+            "again, or leave out what needs their teacher (--like, --unlike, --names, --against-cosine "
+            "below 1)"
+        )
+    return clip

@@ -36,7 +36,7 @@ class LeftOut:
     instead: str = ""
     """What it is a duplicate of, in the set or in a benchmark: `<shard> <key>`; empty of other reasons."""
     cosine: float | None = None
-    """Of the two thumbnails or whole-image embeddings; None of equal files and other reasons."""
+    """Of the two whole-image embeddings or thumbnails, or of the image and words; None of other reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
