@@ -63,8 +63,8 @@ class Counted:
     ) -> Verdicts:
         """Images of names of which there are more than `at_most`: as many stay, drawn by the seed.
 
-        They are drawn, and not those most like the name, which are its plainest pictures: one thing alone,
-        in the middle (docs/curation.md).
+        They are drawn, and not those most like the name, which are more like each other
+        (docs/curation.md).
         """
         chosen = np.random.default_rng(seed).permutation(np.flatnonzero(left))
         chosen = chosen[np.argsort(self.which[chosen], kind="stable")]
@@ -155,4 +155,7 @@ def _draw_curve(axes: Axes, lines: list[tuple[str, int, int]]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=0)
+    for axis in (axes.xaxis, axes.yaxis):  # powers of ten would be formulas
+        axis.set_major_formatter("{x:.0f}")
+        axis.set_minor_formatter("")
     axes.set_title(f"all {len(lines)} names, {none} of them without an image", fontsize=10)
