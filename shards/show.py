@@ -1,15 +1,14 @@
 """A contact sheet: what a set of shards looks like."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
+from shards.contact_sheet import SIDE, Tile, refusal, sheet
 from shards.sample import encoded, error_text
 from zeroseg.data.images import decode_image, decode_pair
 from zeroseg.data.samples import LABELS
@@ -23,19 +22,7 @@ from zeroseg.store.shard_set import ShardSet, open_set
 from zeroseg.store.storage import write_atomically
 from zeroseg.store.tar_index import image_extension
 
-SIDE, GAP, LINE = 160, 8, 16
-"""Pixels: of a thumbnail's longer side, between tiles, of a line of text."""
-COLUMNS = 6
-"""Thumbnails in a row; a labelled sample has two."""
 CACHE = ShardCache()
-
-
-class _Tile(NamedTuple):
-    pictures: Sequence[Image.Image]
-    """The thumbnail, and beside it the overlay of a labelled sample."""
-    lines: tuple[str, str]
-    classes: frozenset[int] = frozenset()
-    """Those of its label map."""
 
 
 def show(
@@ -69,7 +56,7 @@ def show(
     plain = frozenset({IGNORE, *(i for i, name in names.items() if name == "background")})
     tiles = [_tile(reader, place, plain) for place in sorted(chosen.tolist())]
     reader.close()
-    picture = np.array(_sheet(tiles))
+    picture = np.array(sheet(tiles))
     seen = sorted(frozenset[int]().union(*(tile.classes for tile in tiles)) & names.keys())
     if seen:
         picture = with_legend(picture, {index: names[index] for index in seen})
@@ -77,7 +64,7 @@ def show(
     print(f"{output}: {len(tiles)} of {shard_set.samples} images")
 
 
-def _tile(reader: ShardReader, place: int, plain: Collection[int]) -> _Tile:
+def _tile(reader: ShardReader, place: int, plain: Collection[int]) -> Tile:
     """The sample at a place of the whole set."""
     starts = np.cumsum([0, *reader.shards.counts])
     shard = int(np.searchsorted(starts, place, side="right")) - 1
@@ -87,10 +74,10 @@ def _tile(reader: ShardReader, place: int, plain: Collection[int]) -> _Tile:
         return _drawn(reader.read(shard, number), plain)
     except Exception as error:  # whatever a picture library makes of damaged bytes
         name = key or f"{reader.shards.urls[shard].rpartition('/')[2]}, sample {number}"
-        return _Tile([_refusal(error_text(error))], (name, "unreadable"))
+        return Tile([refusal(error_text(error))], (name, "unreadable"))
 
 
-def _drawn(sample: RawSample, plain: Collection[int]) -> _Tile:
+def _drawn(sample: RawSample, plain: Collection[int]) -> Tile:
     """A sample as it is, and tinted where its labels are none of the plain ones."""
     extension = image_extension(sample.members)
     if extension is None:
@@ -104,64 +91,14 @@ def _drawn(sample: RawSample, plain: Collection[int]) -> _Tile:
     lines = (sample.key, f"{image.width} x {image.height}")
     thumbnail = ImageOps.contain(image, (SIDE, SIDE))
     if labels is None:
-        return _Tile([thumbnail], lines)
+        return Tile([thumbnail], lines)
     labels = labels.numpy().astype(np.int32)
     small = np.array(Image.fromarray(labels).resize(thumbnail.size, Image.Resampling.NEAREST))
     untinted = np.array(thumbnail)
     tinted = overlay(untinted, torch.from_numpy(small).long())
     tinted = np.where(np.isin(small, list(plain))[..., None], untinted, tinted)
     classes = frozenset(np.unique(labels).tolist()) - frozenset(plain)
-    return _Tile([thumbnail, Image.fromarray(tinted)], lines, classes)
-
-
-def _refusal(reason: str) -> Image.Image:
-    """A red tile with as much of the reason as it has room for."""
-    tile = Image.new("RGB", (SIDE, SIDE), (190, 30, 30))
-    draw, rest = ImageDraw.Draw(tile), " ".join(reason.split())
-    for top in range(GAP, SIDE - LINE, LINE):
-        line = rest
-        while _length(line) > SIDE - 2 * GAP:
-            line = line[:-1]
-        draw.text((GAP, top), line, fill="white", font=_font())
-        rest = rest[len(line) :].lstrip()
-    return tile
-
-
-def _sheet(tiles: Sequence[_Tile]) -> Image.Image:
-    across = max(len(tile.pictures) for tile in tiles)
-    columns = min(COLUMNS // across, len(tiles))
-    width, height = across * SIDE + GAP, SIDE + 2 * LINE + GAP
-    rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, tile in enumerate(tiles):
-        left, top = GAP + number % columns * width, GAP + number // columns * height
-        for picture in tile.pictures:
-            sheet.paste(picture, (left, top + SIDE - picture.height))
-            left += picture.width
-        left = GAP + number % columns * width
-        for line, text in enumerate(tile.lines):
-            room = across * SIDE
-            draw.text((left, top + SIDE + line * LINE), _fitted(text, room), "black", _font())
-    return sheet
-
-
-def _fitted(text: str, room: int) -> str:
-    """The end of a text, which tells keys apart."""
-    if _length(text) <= room:
-        return text
-    while _length(f"...{text}") > room:
-        text = text[1:]
-    return f"...{text}"
-
-
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(11)
-
-
-def _length(text: str) -> float:
-    return _font().getlength(text)
+    return Tile([thumbnail, Image.fromarray(tinted)], lines, classes)
 
 
 def _names(shards: ShardSet) -> Mapping[int, str]:
@@ -179,5 +116,5 @@ def contact_sheet(
     starts, tiles = np.cumsum([0, *reader.shards.counts]), []
     for shard, number, said in chosen:
         tile = _tile(reader, int(starts[shard]) + number, ())
-        tiles.append(_Tile(tile.pictures[:1], (tile.lines[0], said)))
-    return np.array(_sheet(tiles))
+        tiles.append(Tile(tile.pictures[:1], (tile.lines[0], said)))
+    return np.array(sheet(tiles))

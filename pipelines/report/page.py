@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import jinja2
 import tyro
 
 from pipelines.command_line import read
+from pipelines.html.rendering import rendered
 from pipelines.report.comparisons import comparison_groups
 from pipelines.report.curves import Curve, curves
 from pipelines.report.details import Details, details_of
@@ -92,10 +92,8 @@ def report(runs: Sequence[Path], output: Path) -> Path:
     parts = [run_part(run, name) for run, name in run_names(runs).items()]
     results = ordered([part.results for part in parts], runs[0])
     opening = [part.examples for part in parts[0].benchmarks if part.examples.pictures][:1]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
-    )
-    page = environment.get_template("page.html.jinja").render(
+    page = rendered(
+        Path(__file__).with_name("page.html.jinja"),
         headlines=headlines_of(
             results, parts[0].name, {part.name for part in parts if not part.trained}
         ),

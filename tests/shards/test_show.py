@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from shards.build import Limits, build
+from shards.contact_sheet import GAP, LINE, SIDE
 from shards.sample import Sample, Source, encoded
-from shards.show import GAP, LINE, SIDE, show
+from shards.show import show
 from tests.support.selections import leave_out
 from zeroseg.errors import InputError
 from zeroseg.evaluation.pictures import palette
