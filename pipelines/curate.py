@@ -5,6 +5,7 @@
     zeroseg curate data/photos --against data/voc/val data/ade20k/val --output data/clean
     zeroseg curate data/photos --embeddings data/photos-l14 --names ade847 --unlike "page of text" \
         --unlike-best 0.01 --output data/pictures
+    zeroseg curate show data/chosen --shards data/photos   # a page with pictures; see show --help
     zeroseg train CONFIG --data.shards data/photos --data.selection data/chosen
 
 Steps are asked for by their options, and done in this order: --junk, --against, --unlike, --like, --names,
@@ -24,6 +25,7 @@ import torch
 from accelerate import PartialState
 
 from pipelines.command_line import UNSET, read
+from pipelines.curation import page
 from pipelines.curation.against import Leaks, embedder, leaks_of
 from pipelines.curation.balance import balance
 from pipelines.curation.config import CurateConfig
@@ -231,7 +233,10 @@ def _by_shard(
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read the command line, choose, and say how many stay."""
+    """Read the command line, choose, and say how many stay; or show what was chosen."""
+    if arguments[:1] == ["show"]:
+        page.main(arguments[1:])
+        return
     config = read(CurateConfig, arguments, "zeroseg curate", __doc__, *UNSET)
     selection = curate(config)
     if selection is not None:

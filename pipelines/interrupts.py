@@ -31,7 +31,8 @@ def interruptible(name: str, arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        full = f"{name} {arguments[0]}" if name == "shards" and arguments else name
+        more = name == "shards" or arguments[:1] == ["show"]
+        full = f"{name} {arguments[0]}" if more and arguments else name
         way = "goes on" if full in RESUMED else "begins again"
         print(f"\nstopped by Ctrl-C: the same command {way}", file=sys.stderr)
         raise SystemExit(STATUS) from None

@@ -16,6 +16,7 @@ from tests.support.jobs import Job, program
     [
         ("embed", [], "goes on"),
         ("curate", ["data/photos"], "goes on"),
+        ("curate", ["show", "chosen"], "begins again"),
         ("shards", ["build"], "goes on"),
         ("shards", ["check"], "begins again"),
     ],

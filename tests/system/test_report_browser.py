@@ -1,9 +1,7 @@
-"""The page as a browser shows it: Debian's chromium, driven by its own chromedriver."""
+"""The page of runs as a browser shows it."""
 
 import base64
 import json
-import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,21 +13,11 @@ from pipelines import cli
 from pipelines.report.page import report
 from shards import scenes
 from shards.build import Limits, build
+from tests.support.browser import NEEDED, contrast, emulate, luminance, opened, style
 from tests.support.scored_runs import MIXED, content, write
 from zeroseg.datasets.benchmarks import VOC21
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no chromium with chromedriver: apt install chromium-driver"
-)
-FLAGS = ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-quic") + (
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-)
+pytestmark = NEEDED
 MANY = tuple(f"class {i} with a long name" for i in range(171))
 
 
@@ -59,40 +47,8 @@ def page(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(page, tmp_path_factory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # With both paths given, selenium looks for nothing to download.
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.get(page.as_uri())
-    yield driver
-    driver.quit()
-
-
-def emulate(browser: Any, width: int = 1280, scheme: str = "light", media: str = "screen") -> None:
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of an `rgb(...)` colour (WCAG 2)."""
-    channels = [int(c) / 255 for c in re.findall(r"\d+", colour)[:3]]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted(map(luminance, (one, other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def style(browser: Any, selector: str, name: str) -> str:
-    script = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
-    return browser.execute_script(script, selector, name)
+    with opened(page, tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
 
 
 def test_every_picture_is_shown_and_says_what_it_is(browser):
