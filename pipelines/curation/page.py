@@ -59,7 +59,8 @@ def show(config: ShowConfig) -> list[str]:
     shards = open_set(config.shards, config.cache)
     selection, selected = selected_shards(folder, shards.names, shards.counts, shards.digests)
     words, leaks = sections.vocabulary(folder), leak_reasons(selection.steps)
-    places, rows = np.empty((0, 2), int), np.empty((0, 0), np.float32)
+    sample = places = np.empty((0, 2), int)
+    rows = np.empty((0, 0), np.float32)
     if config.embeddings:
         stored = open_whole_images(config.embeddings, shards, config.cache)
         sample = sample_of(shards.counts, SHARDS, SAMPLE)
@@ -81,7 +82,8 @@ def show(config: ShowConfig) -> list[str]:
         total=sum(shard.samples for shard in selected),
         asked=sections.asked(selection.steps),
         clusters=sections.cluster_parts(clusters, pictures),
-        sampled=len(places),
+        sampled=len(sample),
+        embedded=len(places),
         groups=group_parts,
         group_count=count,
         doubtful=sections.doubtful_copies(excerpt, leaks, pictures),
@@ -112,7 +114,7 @@ def _group_tiles(parts: Sequence[sections.GroupPart]) -> list[Tile]:
     return [
         Tile(
             [picture.image for picture in (part.stays, *part.goes[:5])],
-            (part.stays.key, f"{part.stays.note}; {part.count} go in its favour"),
+            (part.stays.key, f"{part.stays.note}; gone in its favour: {part.count}"),
         )
         for part in parts
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipelines.curation.clusters import Cluster
-from pipelines.curation.excerpt import Excerpt
+from pipelines.curation.excerpt import Excerpt, Least
 from pipelines.curation.groups import Group
 from pipelines.curation.pictures import Picture, Pictures, absent
 from zeroseg.errors import InputError
@@ -155,9 +155,9 @@ def reason_parts(
     """Examples of each reason that is no duplicate and no leak."""
     parts = []
     for reason, count in selection.reasons.items():
-        least = excerpt.any.get(reason) or excerpt.doubtful[reason]
+        least = excerpt.any.get(reason) or excerpt.doubtful.get(reason) or Least()
         lines = least.lines(EXAMPLES)
-        if reason not in leaks and not lines[0][1].instead:
+        if lines and reason not in leaks and not lines[0][1].instead:
             shown = [
                 pictures.at(s, line.number, line.key, _reason(reason, line.cosine))
                 for s, line in lines
