@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "evaluate": ("pipelines.evaluate", "score a student on a benchmark"),
     "segment": ("pipelines.segment", "segment your pictures with your words"),
+    "export": ("pipelines.export", "write a model as ONNX, or for torch.export, with its words"),
     "report": ("pipelines.report.page", "one HTML page of runs: curves, scores, pictures"),
     "seen-unseen": (
         "pipelines.seen_unseen",

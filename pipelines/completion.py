@@ -17,6 +17,7 @@ from pipelines import (
     curate,
     embed,
     evaluate,
+    export,
     find,
     label,
     quickstart,
@@ -54,6 +55,10 @@ TREE: dict[str, Any] = {
     "choose": _marked(choose.ChooseConfig, *UNSET),
     "evaluate": _marked(evaluate.EvaluateConfig, *UNSET),
     "segment": _marked(segment.SegmentConfig, *UNSET),
+    "export": {
+        "onnx": _marked(export.ONNXExport, *UNSET),
+        "torch": _marked(export.TorchExport, *UNSET),
+    },
     "report": page.ReportConfig,
     "seen-unseen": _marked(seen_unseen.SeenUnseenConfig, *UNSET),
     "ablate": ablate.AblateConfig,

@@ -25,8 +25,9 @@ from zeroseg.evaluation.evaluate import class_scores, label_maps
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.evaluation.segmenters import Method, clip_segmenter, clip_spec
 from zeroseg.evaluation.task import Task, task_for
+from zeroseg.export.session import SUFFIX, as_exported, load_exported
 from zeroseg.methods import METHODS, MethodConfig, saved
-from zeroseg.models.clip import CLIP
+from zeroseg.models.clip import CLIP, TextEncoder
 from zeroseg.models.segmenter import Answers, Segmenter
 
 PREFIX = "clip:"
@@ -42,7 +43,7 @@ Picture = str | Path | Image.Image | np.ndarray | Tensor
 class Predictor:
     """A model and the CLIP whose words it understands."""
 
-    clip: CLIP
+    clip: TextEncoder
     reader: Callable[[str, Correction], Segmenter]
     """Who answers, by readout and correction; see `segmenter`."""
     image_size: int
@@ -150,10 +151,16 @@ def load(
     device: torch.device | str | None = None,
     methods: Sequence[type[MethodConfig]] = METHODS,
 ) -> Predictor:
-    """Load a run folder, a model folder in one, or `clip:ARCHITECTURE:WEIGHTS:METHOD`.
+    """Load a run folder, a model folder in one, `clip:ARCHITECTURE:WEIGHTS:METHOD`, or a file of
+    `zeroseg export onnx`, which runs on the CPU.
 
     `methods` are those that a saved model may be of. Raises InputError when there is no such model.
     """
+    if str(model).endswith(SUFFIX) and not str(model).startswith(PREFIX):
+        exported = load_exported(Path(model))
+        about = exported.about
+        reader = partial(as_exported, exported)
+        return Predictor(exported.words, reader, about.image_size, about.answers)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if str(model).startswith(PREFIX):

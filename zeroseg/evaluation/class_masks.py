@@ -12,7 +12,7 @@ from torch import Tensor
 from zeroseg.datasets.queries import Queries
 from zeroseg.evaluation.fusion import calibrated
 from zeroseg.evaluation.proposal_segmenter import which_seen
-from zeroseg.models.clip import CLIP
+from zeroseg.models.clip import TextEncoder
 from zeroseg.models.zegclip import ZegCLIPModel
 
 MaskReadout = Literal["decoder", "patches"]
@@ -21,7 +21,7 @@ MaskReadout = Literal["decoder", "patches"]
 Words = Callable[[tuple[str, ...]], Float[Tensor, "query embed"]]
 
 
-def embedding_words(clip: Callable[[], CLIP], templates: tuple[str, ...]) -> Words:
+def embedding_words(clip: Callable[[], TextEncoder], templates: tuple[str, ...]) -> Words:
     """Class embeddings of names in a method's own templates, by a CLIP that is not loaded before somebody
     asks; each list of names once."""
     return lru_cache(maxsize=8)(lambda names: clip().class_embeddings(names, templates))

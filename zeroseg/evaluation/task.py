@@ -9,7 +9,7 @@ from zeroseg.datasets.queries import Queries
 from zeroseg.datasets.vocabularies import Vocabulary, vocabulary
 from zeroseg.errors import InputError
 from zeroseg.evaluation.protocols import Protocol
-from zeroseg.models.clip import CLIP
+from zeroseg.models.clip import TextEncoder
 from zeroseg.models.prompts import templates_named
 
 
@@ -46,7 +46,7 @@ def wording(
 
 
 def task_for(
-    clip: CLIP, benchmark: Benchmark, protocol: Protocol, threshold: float | None = None
+    clip: TextEncoder, benchmark: Benchmark, protocol: Protocol, threshold: float | None = None
 ) -> Task:
     """What a segmenter that speaks a CLIP's embeddings is asked.
 

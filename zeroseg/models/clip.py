@@ -6,6 +6,7 @@ bfloat16 pays, the weights themselves are bfloat16.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -69,7 +70,31 @@ class CLIPConfig:
         return f"{self.architecture}:{self.weights}" if self.weights else self.architecture
 
 
-class CLIP(nn.Module):
+class TextEncoder(ABC):
+    """Whatever embeds words in the space of a CLIP."""
+
+    mean: Float[Tensor, "1 3 1 1"]
+    """Of the pixels of its images, on its device."""
+    embed_dim: int
+    weights_sha256: str
+    """Says which it is."""
+
+    @abstractmethod
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "text embed"]:
+        """Unit-norm float32 embeddings of sentences."""
+
+    def class_embeddings(
+        self, names: Sequence[str], templates: tuple[str, ...]
+    ) -> Float[Tensor, "class embed"]:
+        """One unit vector per class: the mean over its prompt templates and synonyms.
+
+        Raises InputError for a name without a word.
+        """
+        rows = [self.encode_text(prompts(name, templates)).mean(dim=0) for name in names]
+        return F.normalize(torch.stack(rows), dim=-1)
+
+
+class CLIP(nn.Module, TextEncoder):
     """Frozen image and text towers that share one embedding space.
 
     Raises InputError when the architecture is unknown, weights are missing or do not fit.
@@ -146,16 +171,6 @@ class CLIP(nn.Module):
         with torch.autocast(device.type, enabled=False):
             embeddings = self.model.encode_text(self.tokenizer(list(texts)).to(device))
         return F.normalize(embeddings.float(), dim=-1)
-
-    def class_embeddings(
-        self, names: Sequence[str], templates: tuple[str, ...]
-    ) -> Float[Tensor, "class embed"]:
-        """One unit vector per class: the mean over its prompt templates and synonyms.
-
-        Raises InputError for a name without a word.
-        """
-        rows = [self.encode_text(prompts(name, templates)).mean(dim=0) for name in names]
-        return F.normalize(torch.stack(rows), dim=-1)
 
     @property
     def patch_size(self) -> int:

@@ -103,7 +103,7 @@ class TransformerTower(Tower):
             patches = gather_tokens(patches, visible)
         prefix = [first]
         if self.registers is not None:
-            prefix.append(self.registers.to(first.dtype).expand(len(first), -1, -1))
+            prefix.append(self.registers.to(first.dtype).expand(first.shape[0], -1, -1))
         tokens = torch.cat([*prefix, patches], dim=1)
         *blocks, last = self.visual.transformer.resblocks
         for block in blocks:

@@ -28,7 +28,8 @@ def with_context(
     context = whole * F.normalize(unit.mean(dim=1, keepdim=True), dim=-1)
     if quarters:
         rows, columns = grid
-        row, column = visible // columns, visible % columns
+        row = visible // columns
+        column = visible - row * columns
         quarter = 2 * (2 * row + 1 >= rows).long() + (2 * column + 1 >= columns).long()
         members = F.one_hot(quarter, 4).to(patches)
         means = F.normalize(members.mT @ unit, dim=-1)

@@ -148,7 +148,7 @@ class PromptedTower(nn.Module):
         for index, block in enumerate(self.visual.transformer.resblocks):
             parts = [tokens[:, :1], patches]
             if prompts is not None:
-                parts.insert(1, prompts[index].to(tokens.dtype).expand(len(tokens), -1, -1))
+                parts.insert(1, prompts[index].to(tokens.dtype).expand(tokens.shape[0], -1, -1))
             entering = torch.cat(parts, dim=1)
             tokens = self._block(block, entering)
             patches = tokens[:, skipped:]

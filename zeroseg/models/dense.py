@@ -82,7 +82,9 @@ def neighbourhood(grid: tuple[int, int], std: float) -> Float[Tensor, "token tok
     for side in grid:
         place = torch.arange(side, dtype=torch.float32)
         near.append(torch.exp(-((place[:, None] - place) ** 2) / (2 * std**2)))
-    return F.pad(torch.kron(*near), (1, 0, 1, 0))
+    down, across = near
+    both = rearrange(down, "r s -> r 1 s 1") * rearrange(across, "c d -> 1 c 1 d")
+    return F.pad(both.flatten(2).flatten(0, 1), (1, 0, 1, 0))
 
 
 def patch_size(tower: nn.Module) -> int:
@@ -156,7 +158,7 @@ def patch_tokens(
     """What enters the blocks of a vision transformer, the class token first, and the patches' grid."""
     patches = tower.conv1(pixels)
     grid = (patches.shape[2], patches.shape[3])
-    first = tower.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+    first = tower.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
     tokens = torch.cat([first, patches.flatten(2).mT], dim=1)
     return tower.ln_pre(tokens + positions(tower, grid).to(tokens.dtype)), grid
 

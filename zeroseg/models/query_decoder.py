@@ -27,7 +27,7 @@ def sine_positions(
     )
 
     def along(cells: int) -> Float[Tensor, "side half"]:
-        place = torch.arange(1, cells + 1, device=device) * (2 * math.pi / cells)
+        place = torch.arange(1, cells + 1, device=device) * (2 * math.pi) / cells
         angles = place[:, None] / periods
         return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=2).flatten(1)
 
@@ -107,7 +107,7 @@ class QueryDecoder(nn.Module):
         memory = rearrange(self.project(features), "b d r c -> b (r c) d")
         rows, columns = features.shape[2:]
         keys = memory + sine_positions(rows, columns, memory.shape[2], memory.device)
-        places = self.places.expand(len(memory), -1, -1)
+        places = self.places.expand(memory.shape[0], -1, -1)
         queries, found = torch.zeros_like(places), []
         for layer in self.layers:
             queries = layer(queries, places, memory, keys)

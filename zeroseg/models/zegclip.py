@@ -105,7 +105,7 @@ class MaskDecoder(nn.Module):
         The relationship descriptor of a class t in an image g is [t * g ; t]: which of the
         dimensions the two share. Without it a query is t alone.
         """
-        words = classes.expand(len(image), -1, -1)
+        words = classes.expand(image.shape[0], -1, -1)
         if self.descriptor:
             words = torch.cat([words * image[:, None], words], dim=-1)
         queries, tokens = self.query(words), self.patch(patches.flatten(2).mT)

@@ -177,7 +177,7 @@ class ZeroSeg(nn.Module):
         rows, columns = grid = self._grid(*images.shape[2:])
         tokens, patches = self.trunk(images, visible)
         if visible is None:
-            visible = torch.arange(rows * columns, device=images.device).expand(len(images), -1)
+            visible = torch.arange(rows * columns, device=images.device).expand(images.shape[0], -1)
         detached = self.config.detached_head
         if detached and patches is not None:
             tokens = tokens.detach()

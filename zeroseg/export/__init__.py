@@ -1,0 +1,1 @@
+"""Models as one file that runs without this package's networks: written, checked and run."""
