@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zeroseg.errors import InputError
+from zeroseg.export.session import SUFFIX
 from zeroseg.methods.trained import DESCRIPTION, WEIGHTS, model_folder
 from zeroseg.predictor import PREFIX, Predictor
 from zeroseg.store.storage import write_atomically
@@ -18,6 +19,8 @@ def digest_of(name: str, model: Predictor) -> str:
     if name.startswith(PREFIX):
         method = name.rpartition(":")[2]
         return sha256(f"{method} {model.clip.weights_sha256}".encode()).hexdigest()
+    if name.endswith(SUFFIX):
+        return model.clip.weights_sha256
     folder = model_folder(Path(name))
     parts = ((folder / file).read_bytes() for file in (DESCRIPTION, WEIGHTS))
     return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()

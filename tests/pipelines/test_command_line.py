@@ -32,6 +32,8 @@ COMMANDS = {
     "train": "CONFIG",
     "evaluate": "MODEL",
     "segment": "MODEL INPUT [INPUT ...]",
+    "export onnx": "MODEL FILE",
+    "export torch": "MODEL FILE",
     "report": "RUN [RUN ...]",
     "ablate": "",
     "shards check": "SHARDS",
