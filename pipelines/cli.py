@@ -39,6 +39,7 @@ COMMANDS = {
         "train and score all methods with seen and unseen classes",
     ),
     "ablate": ("pipelines.ablate", "train and score the variants of docs/ablations.md"),
+    "doctor": ("pipelines.doctor", "what this machine has, and what would be slow or missing here"),
     "completion": ("pipelines.completion", "print what completes all this in bash, zsh or fish"),
 }
 """By name: the module, imported when it is asked for, and what it is for."""

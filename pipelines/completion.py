@@ -15,6 +15,7 @@ from pipelines import (
     ablate,
     choose,
     curate,
+    doctor,
     embed,
     evaluate,
     export,
@@ -62,6 +63,7 @@ TREE: dict[str, Any] = {
     "report": page.ReportConfig,
     "seen-unseen": _marked(seen_unseen.SeenUnseenConfig, *UNSET),
     "ablate": ablate.AblateConfig,
+    "doctor": _marked(doctor.DoctorConfig, *UNSET),
 }
 """What each name reads; options of `train` are those of one method."""
 

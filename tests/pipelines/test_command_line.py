@@ -36,6 +36,7 @@ COMMANDS = {
     "export torch": "MODEL FILE",
     "report": "RUN [RUN ...]",
     "ablate": "",
+    "doctor": "",
     "shards check": "SHARDS",
     "shards show": "SHARDS",
     "shards index": "FOLDER",
