@@ -95,10 +95,9 @@ def _device(facts: Facts, environment: Mapping[str, str]) -> Iterator[Finding]:
         what = f"ACCELERATE_USE_CPU keeps trainings off {device.model}"
         yield Finding(False, what, "unset it")
     if device.bfloat16 != "fast":
-        what = f"bfloat16 is slower than float32 on {device.model}, or not there"
-        remedy = (
-            "leave --precision auto, which takes float32 here; AMX or a GPU from Ampere on has it"
-        )
+        how = "is slower than float32" if device.bfloat16 == "slow" else "cannot be had"
+        what = f"bfloat16 {how} on {device.model}"
+        remedy = "leave --precision auto, which takes float32; CPUs with AMX and GPUs from Ampere on are faster"
         yield Finding(False, what, remedy)
 
 
