@@ -92,7 +92,7 @@ def _rows(facts: Facts) -> list[tuple[str, str]]:
     ]
     for extra in facts.extras:
         there = f"missing {', '.join(extra.missing)}" if extra.missing else "there"
-        remedy = f": pip install 'zeroseg[{extra.name}]'" if extra.missing else ""
+        remedy = f": {extra.remedy}" if extra.missing else ""
         rows.append((f"extra {extra.name}", f"{extra.gives or 'optional'}; {there}{remedy}"))
     return rows
 

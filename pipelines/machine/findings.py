@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from pipelines.machine.facts import Facts
+from pipelines.machine.packages import FAISS_GPU
 from zeroseg.errors import InputError
 from zeroseg.training.environment import (
     OFF,
@@ -160,4 +161,4 @@ def _faiss(facts: Facts) -> Iterator[Finding]:
         yield Finding(False, what, "run `uv sync`")
     elif _has_gpu(facts) and not facts.faiss.gpus:
         what = "faiss searches on the CPU though there is a GPU"
-        yield Finding(False, what, "run `uv sync --extra gpu --no-install-package faiss-cpu`")
+        yield Finding(False, what, f"run `{FAISS_GPU}`")

@@ -16,6 +16,8 @@ PURPOSES = {
     "wandb": "a run's metrics at Weights & Biases",
 }
 """What an extra gives."""
+FAISS_GPU = "uv sync --extra gpu --no-install-package faiss-cpu"
+"""faiss-gpu in the place of faiss-cpu, which installs the same module."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,13 @@ class Package:
 
 @dataclass(frozen=True)
 class Extra:
-    """An extra of zeroseg, what it gives, and those of its packages that are not there."""
+    """An extra of zeroseg, what it gives, those of its packages that are not there, and what adds them."""
 
     name: str
     gives: str
     packages: list[Package]
     missing: list[str]
+    remedy: str
 
 
 def required() -> list[Package]:
@@ -68,7 +71,8 @@ def _extra(name: str) -> Extra:
         if deeper.marker and "extra" in str(deeper.marker)
     ]
     missing = [package.name for package in packages if not package.fits]
-    return Extra(name, PURPOSES.get(name, ""), packages, missing)
+    remedy = FAISS_GPU if name == "gpu" else f"pip install 'zeroseg[{name}]'"
+    return Extra(name, PURPOSES.get(name, ""), packages, missing, remedy)
 
 
 def _requirements(package: str, extra: str) -> Iterator[Requirement]:

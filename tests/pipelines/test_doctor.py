@@ -230,6 +230,7 @@ def test_extras_are_those_of_the_metadata_with_what_they_bring_of_other_packages
     assert (extra.name, extra.gives) == ("remote", packages.PURPOSES["remote"])
     assert [package.name for package in extra.packages] == ["reader", "not-there"]
     assert extra.missing == ["not-there"]
+    assert extra.remedy == "pip install 'zeroseg[remote]'"
 
 
 def test_every_extra_has_a_purpose():
