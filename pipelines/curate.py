@@ -41,10 +41,11 @@ from pipelines.curation.steps import (
     same_pictures,
     unusable,
 )
-from pipelines.curation.vocabulary import Counted, Vocabulary, read_names
+from pipelines.curation.vocabulary import Counted, Vocabulary
 from pipelines.curation.whole_images import open_whole_images, teacher_of
 from pipelines.curation.words import Wording, text_rows, wording
 from shards.parallel import in_parallel
+from zeroseg.datasets.name_lists import read_names
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import read_manifest
 from zeroseg.store.selection import (
@@ -91,7 +92,7 @@ def curate(config: CurateConfig) -> Selection | None:
             clip = teacher_of(embeddings, config.embeddings, device)
             words = wording(config.words, clip)
             if config.words.names:
-                names = read_names(config.words.names)
+                names = read_names(config.words.names, "--names")
                 vocabulary = Vocabulary(names=names, rows=text_rows(clip, names))
         if embeddings and benchmarks and config.against_cosine < 1:
             embed = embedder(embeddings, config.embeddings, device)

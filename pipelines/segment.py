@@ -4,6 +4,7 @@
     zeroseg segment runs/x photos "trip/*/*.jpg" --classes words.txt --background "sky|wall" --output out
     zeroseg segment runs/x data/photos https://host/photo.jpg --classes voc20 --every 10 --output out
     zeroseg segment runs/x photos --classes words.txt --output out --export coco labelme cvat label-studio
+    zeroseg segment runs/x photos --vocabulary ade847 names.txt --output out
 
 Inputs are pictures, folders, quoted patterns, shards and URLs. Answers lie below the output at the path that the
 picture has below its input. Stopped and started again it goes on with those that are missing.
@@ -26,13 +27,14 @@ from pipelines.segmenting.batches import answered
 from pipelines.segmenting.inputs import Source, sources
 from pipelines.segmenting.outputs import Outputs
 from pipelines.segmenting.settings import digest_of, refuse_other, write
-from pipelines.segmenting.words import background_of, words_of
+from pipelines.segmenting.words import background_of, vocabulary_of, words_of
 from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction
+from zeroseg.evaluation.open_vocabulary import OpenVocabulary
 from zeroseg.evaluation.protocols import ProtocolConfig
 from zeroseg.evaluation.task import Task
 from zeroseg.models.segmenter import Segmenter
-from zeroseg.predictor import load, own_classes
+from zeroseg.predictor import Predictor, load, own_classes
 from zeroseg.store.storage import write_atomically
 
 UNREADABLE = "unreadable.txt"
@@ -48,9 +50,16 @@ class SegmentConfig:
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT [INPUT ...]")
     ]
     """Pictures, folders of them to any depth, patterns in quotes (`**` is any depth), shards, URLs."""
-    classes: str
+    classes: str = ""
     """Your words, separated by commas; `|` between synonyms of one class. Or a file of a word a line
     (`.txt`, `.csv`), a benchmark's name or its `.json` file."""
+    vocabulary: tuple[str, ...] = ()
+    """In place of --classes: files of thousands of names, one a line, or benchmarks, from which the segments of
+    each picture are named."""
+    shortlist: int = 64
+    """Names of the vocabulary that one picture is asked about, at most."""
+    same_cosine: float = 0.95
+    """Cosine of their texts from which two names of the vocabulary are one class."""
     background: str = "none"
     """A threshold, below which a pixel is background; or words, which are background (`sky|wall`)."""
     output: Path = Path("segmented")
@@ -91,32 +100,60 @@ def run(config: SegmentConfig) -> Segmented:
     The label map has the colours of the overlay; of more than 255 classes it is grey of 16 bits. Raises
     InputError, before any picture is read, for inputs, words or an output folder that do not fit.
     """
-    for name in ("every", "batch_size"):
-        if getattr(config, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {getattr(config, name)}: at least 1")
-    names = words_of(config.classes)
-    background = background_of(config.background, config.protocol.background_threshold)
-    own_classes(names, background is not None)
+    names, background = _words(config)
     check_installed(config.export)
     wanted = sources(config.inputs, config.output)[:: config.every]
     model = load(config.model)
     segmenter = model.segmenter(config.readout, config.correction)
-    task = model.task(names, background, config.protocol)
+    question = _question(config, model, names, background)
+    task = question if isinstance(question, Task) else question.task
     settings = _settings(config, background, digest_of(config.model, model), task)
     refuse_other(config.output, settings)
     outputs = _outputs(config, task)
     missing = [source for source in wanted if not outputs.is_whole(source)]
     write(config.output, settings)
     with tqdm(total=len(wanted), initial=len(wanted) - len(missing), unit="picture") as bar:
-        lost = _segment(missing, task, segmenter, outputs, config.batch_size, bar)
+        lost = _segment(missing, question, segmenter, outputs, config.batch_size, bar)
     _name_lost(config.output, list(lost.values()))
     _export(config, outputs, [source for source in wanted if source.stem not in lost])
     return Segmented(len(wanted), len(wanted) - len(missing), tuple(lost.values()))
 
 
+def _words(config: SegmentConfig) -> tuple[list[str], float | tuple[str, ...] | None]:
+    """The words, and what is background. Raises InputError where options do not fit."""
+    for name in ("every", "batch_size", "shortlist"):
+        if getattr(config, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(config, name)}: at least 1")
+    if bool(config.classes) == bool(config.vocabulary):
+        have = "both are there" if config.classes else "neither is there"
+        raise InputError(f"--classes or --vocabulary: {have}, name one of them")
+    background = background_of(config.background, config.protocol.background_threshold)
+    if config.vocabulary and background is not None:
+        raise InputError("background is of --classes: leave it out with --vocabulary")
+    if not 0 < config.same_cosine <= 1:
+        raise InputError(f"--same-cosine is {config.same_cosine}: it is above 0, and 1 at most")
+    names = vocabulary_of(config.vocabulary) if config.vocabulary else words_of(config.classes)
+    own_classes(names, background is not None)
+    return names, background
+
+
+def _question(
+    config: SegmentConfig,
+    model: Predictor,
+    names: Sequence[str],
+    background: float | Sequence[str] | None,
+) -> Task | OpenVocabulary:
+    """What every picture is asked."""
+    if not config.vocabulary:
+        return model.task(names, background, config.protocol)
+    return model.open_vocabulary(
+        names, config.protocol, shortlist=config.shortlist, same=config.same_cosine
+    )
+
+
 def _segment(
     missing: Sequence[Source],
-    task: Task,
+    question: Task | OpenVocabulary,
     segmenter: Segmenter,
     outputs: Outputs,
     batch_size: int,
@@ -130,7 +167,7 @@ def _segment(
         bar.write(lost[source.stem], file=sys.stderr)
         bar.update()
 
-    for answer in answered(missing, task, segmenter, batch_size, lose):
+    for answer in answered(missing, question, segmenter, batch_size, lose):
         said = outputs.write(answer)
         if bar.total == 1:
             bar.write(said)
@@ -152,6 +189,7 @@ def _settings(
     config: SegmentConfig, background: float | Sequence[str] | None, digest: str, task: Task
 ) -> dict[str, Any]:
     """All that an answer depends on, beside its picture."""
+    told = {"shortlist": config.shortlist, "same_cosine": config.same_cosine}
     return {
         "model": digest,
         "words": task.queries.names,
@@ -160,7 +198,7 @@ def _settings(
         "readout": config.readout,
         "correction": dataclasses.asdict(config.correction),
         "protocol": dataclasses.asdict(task.protocol),
-    }
+    } | (told if config.vocabulary else {})
 
 
 def _name_lost(folder: Path, lines: Sequence[str]) -> None:

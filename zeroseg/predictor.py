@@ -19,9 +19,11 @@ from torch import Tensor
 from zeroseg.data.images import decode_image, resized
 from zeroseg.data.picture_files import rgb
 from zeroseg.datasets.benchmarks import Benchmark
+from zeroseg.datasets.own_benchmarks import spelled
 from zeroseg.errors import InputError
 from zeroseg.evaluation.correction import Correction, Kind, check_no_correction
 from zeroseg.evaluation.evaluate import class_scores, label_maps
+from zeroseg.evaluation.open_vocabulary import OpenVocabulary, open_vocabulary
 from zeroseg.evaluation.protocols import Protocol, ProtocolConfig
 from zeroseg.evaluation.segmenters import Method, clip_segmenter, clip_spec
 from zeroseg.evaluation.task import Task, task_for
@@ -111,6 +113,20 @@ class Predictor:
             protocol = dataclasses.replace(protocol, background_threshold=background)
         words = own_classes(names, background is not None)
         return task_for(self.clip, words, self.protocol(words, protocol))
+
+    def open_vocabulary(
+        self,
+        names: Sequence[str],
+        protocol: ProtocolConfig = PHOTO,
+        *,
+        shortlist: int = 64,
+        same: float = 0.95,
+    ) -> OpenVocabulary:
+        """Names from which the segments of each picture are named; see `OpenVocabulary`. Raises InputError as
+        `open_vocabulary` of that module."""
+        words = tuple(dict.fromkeys(map(spelled, names)))
+        rules = self.protocol(own_classes(words, background=False), protocol)
+        return open_vocabulary(self.clip, words, rules, shortlist=shortlist, same=same)
 
     def _task_with_words_for_background(
         self, names: Sequence[str], background: Sequence[str], protocol: ProtocolConfig

@@ -7,8 +7,9 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from pipelines.curation.steps import Junk
-from pipelines.curation.vocabulary import digest, read_names
+from pipelines.curation.vocabulary import digest
 from pipelines.curation.words import Words
+from zeroseg.datasets.name_lists import read_names
 from zeroseg.errors import InputError
 from zeroseg.store.shard_cache import ShardCache
 
@@ -108,7 +109,7 @@ class CurateConfig:
             steps["same_picture"] = self.same_picture
         steps |= self.words.steps
         if self.words.names:
-            steps["names"] = digest(read_names(self.words.names))
+            steps["names"] = digest(read_names(self.words.names, "--names"))
         if self.balance:
             steps["balance"] = self.balance
         if self.balance or self.words.names_at_most:

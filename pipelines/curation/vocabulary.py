@@ -9,7 +9,6 @@ import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -21,10 +20,6 @@ from numpy import ndarray
 from pipelines.curation.facts import Facts
 from pipelines.curation.steps import Verdict, Verdicts
 from pipelines.curation.words import most_like
-from zeroseg.datasets.benchmarks import BENCHMARKS
-from zeroseg.datasets.own_benchmarks import SUFFIX, benchmark_named, spelled
-from zeroseg.datasets.vocabularies import vocabulary
-from zeroseg.errors import InputError
 
 TABLE, CHART = "vocabulary.csv", "vocabulary.png"
 SHOWN = 40
@@ -88,29 +83,6 @@ class Counted:
         table.writerow(("name", "before", "after"))
         table.writerows(lines)
         return {TABLE: text.getvalue().encode(), CHART: chart(lines)}
-
-
-def read_names(source: str) -> tuple[str, ...]:
-    """The names of a benchmark, background left out, or of a file, one a line.
-
-    Raises InputError when it is neither, no text, or empty, or names one twice.
-    """
-    if source in BENCHMARKS or source.endswith(SUFFIX):
-        return vocabulary(benchmark_named(source), "plain").queries
-    try:
-        lines = Path(source).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"--names {source} cannot be read as text ({error}): name a file with a name in each line, or one "
-            f"of {', '.join(BENCHMARKS)}"
-        ) from error
-    names, places = [line.strip() for line in lines if line.strip()], dict[str, str]()
-    if not names:
-        raise InputError(f"--names {source} has no name: write one in each line")
-    for name in names:
-        if places.setdefault(spelled(name), name) != name or names.count(name) > 1:
-            raise InputError(f"--names {source} has {name!r} twice: remove one")
-    return tuple(names)
 
 
 def digest(names: tuple[str, ...]) -> str:

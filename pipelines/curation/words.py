@@ -11,21 +11,18 @@ from typing import Any
 
 import faiss
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from tqdm import tqdm
 
 from pipelines.curation.facts import Facts
 from pipelines.curation.steps import Verdict, Verdicts
 from zeroseg.data.near_pairs import BLOCK, one_thread, unit
 from zeroseg.datasets.own_benchmarks import spelled
 from zeroseg.errors import InputError
+from zeroseg.models.class_text import class_text
 from zeroseg.models.clip import CLIP
-from zeroseg.models.prompts import BARE, prompts
+from zeroseg.models.prompts import BARE
 
-NAMES = 64
-"""Words whose sentences are one pass of the text tower."""
 COLUMNS = 16
 """Words that are compared with all images at a time: 64 bytes an image."""
 
@@ -144,15 +141,7 @@ def wording(words: Words, clip: CLIP) -> Wording:
 
 def text_rows(clip: CLIP, names: Sequence[str]) -> Float[ndarray, "name embed"]:
     """Unit vectors of names: the mean over plain phrasings (`prompts.BARE`) and synonyms of each."""
-    rows = [np.zeros((0, clip.embed_dim), np.float32)]
-    with tqdm(desc="words", total=len(names), unit=" names", disable=len(names) < NAMES) as bar:
-        for first in range(0, len(names), NAMES):
-            asked = [prompts(spelled(name), BARE) for name in names[first : first + NAMES]]
-            vectors = clip.encode_text([sentence for some in asked for sentence in some])
-            parts = vectors.split([len(some) for some in asked])
-            rows.append(torch.stack([part.mean(dim=0) for part in parts]).cpu().numpy())
-            bar.update(len(asked))
-    return unit(np.concatenate(rows))
+    return unit(class_text(clip, [spelled(name) for name in names], BARE).cpu().numpy())
 
 
 def most_like(

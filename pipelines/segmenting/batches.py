@@ -12,6 +12,7 @@ from shards.sample import error_text
 from zeroseg.data.images import decode_image, resized
 from zeroseg.errors import NoRoom
 from zeroseg.evaluation.evaluate import answers
+from zeroseg.evaluation.open_vocabulary import Named, OpenVocabulary
 from zeroseg.evaluation.task import Task
 from zeroseg.models.segmenter import Segmenter
 
@@ -35,11 +36,13 @@ class Answered(NamedTuple):
     labels: Int[Tensor, "height width"]
     scores: Float[Tensor, "height width"]
     """Of the word that is the best there, whatever is background in the end."""
+    named: tuple[Named, ...] = ()
+    """With a vocabulary, the classes that are there."""
 
 
 def answered(
     todo: Iterable[Source],
-    task: Task,
+    question: Task | OpenVocabulary,
     segmenter: Segmenter,
     batch_size: int,
     lose: Callable[[Source, str], None],
@@ -48,10 +51,16 @@ def answered(
 
     Raises NoRoom where a disk is full.
     """
+    task = question if isinstance(question, Task) else question.task
     device = task.queries.embeddings.device
     for batch in _batches(todo, task, segmenter.multiple, batch_size, lose):
         images = (torch.stack([one.scaled for one in batch]).float() / 255).to(device)
         sizes = [(one.pixels.shape[1], one.pixels.shape[2]) for one in batch]
+        if isinstance(question, OpenVocabulary):  # each picture is asked about its own names
+            for one, image, size in zip(batch, images, sizes, strict=True):
+                labels, scores, named = question.name(segmenter, image[None], size)
+                yield Answered(one.source, one.pixels, labels.cpu(), scores.cpu(), named)
+            continue
         found = answers(segmenter, images, task, sizes)
         for one, (scores, labels) in zip(batch, found, strict=True):
             yield Answered(one.source, one.pixels, labels.cpu(), scores.cpu())

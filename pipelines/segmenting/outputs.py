@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pipelines.segmenting.inputs import Source
 from shards.sample import encoded
 from zeroseg.data.label_files import label_ids
 from zeroseg.errors import InputError
+from zeroseg.evaluation.open_vocabulary import Named
 from zeroseg.evaluation.pictures import overlay, with_legend
 from zeroseg.evaluation.protocols import Protocol
 from zeroseg.store.storage import write_atomically
@@ -63,16 +65,18 @@ class Outputs:
         """Write all files, the facts last; return what they show in a line."""
         classes, labels = self.legend.classes, answer.labels
         share = torch.bincount(labels.flatten(), minlength=len(classes)) / labels.numel()
-        about: dict[str, Any] = {
-            "classes": classes,
-            "share_of_pixels": {
-                c: round(s, 4) for c, s in zip(classes, share.tolist(), strict=True)
-            },
+        present = {i: name for i, name in enumerate(classes) if share[i] > 0}
+        if answer.named:
+            present = {one.label: one.name for one in answer.named}
+            about: dict[str, Any] = {"segments": [_told(o, classes, share) for o in answer.named]}
+        else:
+            shares = zip(classes, share.tolist(), strict=True)
+            about = {"classes": classes, "share_of_pixels": {c: round(s, 4) for c, s in shares}}
+        about |= {
             "protocol": dataclasses.asdict(self.protocol),
             "source": answer.source.where,
             "version": answer.source.version(),
         }
-        present = {i: name for i, name in enumerate(classes) if share[i] > 0}
         files = {LABELS: self._indexed(labels.numpy())}
         if self.overlays:
             files[OVERLAY] = self._overlay(answer, present)
@@ -114,6 +118,20 @@ class Outputs:
         colours[: len(self.legend.classes)] = self.legend.colours
         indexed.putpalette(colours.tobytes())
         return _png(indexed)
+
+
+def _told(named: Named, classes: Sequence[str], share: Float[Tensor, " class"]) -> dict[str, Any]:
+    """A class of a picture with all its names, and what else it may be."""
+    return {
+        "label": named.label,
+        "name": named.name,
+        "class": classes[named.label],
+        "share_of_pixels": round(float(share[named.label]), 4),
+        "score": round(named.score, 4),
+        "alternatives": [
+            {"name": name, "score": round(score, 4)} for name, score in named.alternatives
+        ],
+    }
 
 
 def _png(picture: Image.Image) -> bytes:

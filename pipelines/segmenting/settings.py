@@ -34,9 +34,9 @@ def refuse_other(folder: Path, settings: dict[str, Any]) -> None:
     try:
         stored = json.loads(file.read_bytes())
         other = [
-            name for name, value in json.loads(_text(settings)).items() if stored[name] != value
+            name for name, value in json.loads(_text(settings)).items() if stored.get(name) != value
         ]
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, AttributeError) as error:
         raise InputError(f"{file} is not zeroseg's: choose another --output") from error
     if other:
         raise InputError(

@@ -1,15 +1,19 @@
 """The words that pictures are segmented with: a list, a file, or a benchmark's; and what is background."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from shards.class_list import read_class_list
 from zeroseg.datasets.benchmarks import BENCHMARKS
-from zeroseg.datasets.own_benchmarks import SUFFIX, benchmark_named, called_background
+from zeroseg.datasets.name_lists import read_names
+from zeroseg.datasets.own_benchmarks import SUFFIX, benchmark_named, called_background, spelled
 from zeroseg.errors import InputError
 
 LISTS = (".txt", ".csv", ".tsv")
 """Suffixes of files of names."""
 NO_BACKGROUND = "none"
+MOST = 65535
+"""Names of a vocabulary."""
 
 
 def words_of(classes: str) -> list[str]:
@@ -21,6 +25,16 @@ def words_of(classes: str) -> list[str]:
         names = read_class_list(Path(classes)).names
         return list(names[1:] if called_background(names) else names)
     return [name for name in classes.split(",") if name.strip()]
+
+
+def vocabulary_of(lists: Sequence[str]) -> list[str]:
+    """The names of all lists, which are benchmarks' or files', each once. Raises InputError as `read_names`, and
+    where they are more than the numbers of a label map."""
+    read = (name for one in lists for name in read_names(one, "--vocabulary"))
+    names = list(dict.fromkeys(map(spelled, read)))
+    if len(names) > MOST:
+        raise InputError(f"--vocabulary has {len(names)} names: {MOST} at most, of 16 bits a pixel")
+    return names
 
 
 def background_of(text: str, threshold: float | None) -> float | tuple[str, ...] | None:

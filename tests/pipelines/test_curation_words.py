@@ -14,13 +14,14 @@ from PIL import Image
 from pipelines import cli
 from pipelines.curate import main
 from pipelines.curation.facts import SIDE, Facts
-from pipelines.curation.vocabulary import Vocabulary, read_names
+from pipelines.curation.vocabulary import Vocabulary
 from pipelines.curation.words import Wording, Words, picked, text_rows
 from shards import scenes
 from shards.build import Limits, build
 from tests.support.jobs import done, program
 from zeroseg import InputError
 from zeroseg.datasets.class_names import VOC
+from zeroseg.datasets.name_lists import read_names
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.prompts import BARE
 from zeroseg.store.selection import read_left_out, read_selection
@@ -148,9 +149,9 @@ def test_texts_are_those_of_the_clip_in_any_blocks():
 def test_names_are_of_a_benchmark_or_a_file(tmp_path):
     file = tmp_path / "names.txt"
     file.write_text("\ufeffred ball\n\n blue tent \n", encoding="utf-8")
-    assert read_names(str(file)) == ("red ball", "blue tent")
-    assert len(read_names("voc21")) == len(VOC)
-    assert len(read_names("ade847")) == 847
+    assert read_names(str(file), "--names") == ("red ball", "blue tent")
+    assert len(read_names("voc21", "--names")) == len(VOC)
+    assert len(read_names("ade847", "--names")) == 847
 
 
 @pytest.fixture(scope="module")

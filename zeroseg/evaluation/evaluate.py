@@ -46,7 +46,7 @@ def best_classes(
 
     Before any background threshold; where the protocol has an area threshold, after that.
     """
-    return _best(*_scores(segmenter, images, task, size), task, size, among)
+    return _best(*grid_scores(segmenter, images, task, size), task, size, among)
 
 
 @torch.no_grad()
@@ -64,9 +64,9 @@ def answers(
     rule = task.protocol.threshold_rule
     if task.protocol.pamr:  # refines at each image's own pixels
         alone = zip(images, sizes, strict=True)
-        parts = [_scores(segmenter, image[None], task, size) for image, size in alone]
+        parts = [grid_scores(segmenter, image[None], task, size) for image, size in alone]
     else:
-        scores, scale = _scores(segmenter, images, task, sizes[0])
+        scores, scale = grid_scores(segmenter, images, task, sizes[0])
         parts = [(scores._replace(grids=grid[None]), scale) for grid in scores.grids]
     found = []
     for (scores, scale), size in zip(parts, sizes, strict=True):
@@ -84,7 +84,7 @@ def _best(
 ) -> tuple[
     Float[Tensor, "batch label_height label_width"], Int[Tensor, "batch label_height label_width"]
 ]:
-    """As `best_classes`, of what `_scores` says."""
+    """As `best_classes`, of what `grid_scores` says."""
     protocol, queries, images = task.protocol, task.queries, scores.grids
     chosen = None if among is None else among.expand(len(images), -1)
     best, index = best_class(scores, size, queries.owners, logit_scale=scale, allowed=chosen)
@@ -110,14 +110,15 @@ def class_scores(
 ) -> Float[Tensor, "batch class label_height label_width"]:
     """The score of every class at each pixel, of several queries the best, 0 without one: all of
     them, so mind the memory. Probabilities, but under a protocol that takes no softmax."""
-    scores, scale = _scores(segmenter, images, task, size)
+    scores, scale = grid_scores(segmenter, images, task, size)
     pixels = pixel_scores(scores, size, logit_scale=scale)
     owners = task.queries.owners[:, None, None].expand_as(pixels)
     best = pixels.new_zeros(len(pixels), len(task.benchmark.classes), *size)
     return best.scatter_reduce(1, owners, pixels, "amax", include_self=False)
 
 
-def _scores(
+@torch.no_grad()
+def grid_scores(
     segmenter: Segmenter, images: Float[Tensor, "batch 3 height width"], task: Task, size: Sizes
 ) -> tuple[WindowScores, float | None]:
     """Scores of all windows, and the logit scale of a softmax that is still to be taken at pixels."""

@@ -64,6 +64,13 @@ class Student:
         """The segment that owns each pixel most, of maps of `size`."""
         return owners(self.model.read(images), size)
 
+    @torch.no_grad()
+    def segment_embeddings(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch segment embed"]:
+        """Unit vector of each segment token."""
+        return F.normalize(self.model.read(images).segments, dim=-1)
+
 
 @dataclass(frozen=True)
 class ViewAverage:

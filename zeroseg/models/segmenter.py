@@ -43,3 +43,14 @@ class ShowsSegments(Protocol):
     ) -> Int[Tensor, "batch label_height label_width"]:
         """Index of the segment that owns each pixel of maps of `size`."""
         ...
+
+
+@runtime_checkable
+class EmbedsSegments(Protocol):
+    """A segmenter whose regions have embeddings of their own, in the space of its texts."""
+
+    def segment_embeddings(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch segment embed"]:
+        """Unit vector of each segment."""
+        ...
