@@ -28,10 +28,11 @@ def words_of(classes: str) -> list[str]:
 
 
 def vocabulary_of(lists: Sequence[str]) -> list[str]:
-    """The names of all lists, which are benchmarks' or files', each once. Raises InputError as `read_names`, and
-    where they are more than the numbers of a label map."""
-    read = (name for one in lists for name in read_names(one, "--vocabulary"))
-    names = list(dict.fromkeys(map(spelled, read)))
+    """The names of all lists, which are benchmarks' or files', each once and without background. Raises InputError
+    as `read_names`, and where they are more than the numbers of a label map."""
+    read = [read_names(one, "--vocabulary") for one in lists]
+    meant = (name for one in read for name in one[called_background(one) :])
+    names = list(dict.fromkeys(map(spelled, meant)))
     if len(names) > MOST:
         raise InputError(f"--vocabulary has {len(names)} names: {MOST} at most, of 16 bits a pixel")
     return names

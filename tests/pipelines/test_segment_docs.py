@@ -32,7 +32,7 @@ def test_every_line_of_the_page_runs(tmp_path, monkeypatch, capsys):
         cli.main(shlex.split(command.replace("runs/x", MODEL))[1:])
     assert capsys.readouterr().err.count("error") == 0
     pictures = {n: len(list(Path(n).rglob("*.labels.png"))) for n in map(str, Path().glob("out*"))}
-    assert pictures == {"out": 2, "out-2": 2, "out-3": 1} | {f"out-{n}": 2 for n in range(4, 8)}
+    assert pictures == {"out": 2, "out-2": 2, "out-3": 1} | {f"out-{n}": 2 for n in range(4, 9)}
     assert json.loads(Path("out/sub/b.json").read_text(encoding="utf-8"))["classes"] == [
         "cat",
         "sofa, couch",
