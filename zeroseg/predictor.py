@@ -123,7 +123,11 @@ class Predictor:
         same: float = 0.95,
     ) -> OpenVocabulary:
         """Names from which the segments of each picture are named; see `OpenVocabulary`. Raises InputError as
-        `open_vocabulary` of that module."""
+        `open_vocabulary` of that module, and for an exported model, which has no image tower."""
+        if not isinstance(self.clip, CLIP):
+            raise InputError(
+                "an exported model has no image tower to find a picture's names by: name classes, or the run"
+            )
         words = tuple(dict.fromkeys(map(spelled, names)))
         rules = self.protocol(own_classes(words, background=False), protocol)
         return open_vocabulary(self.clip, words, rules, shortlist=shortlist, same=same)

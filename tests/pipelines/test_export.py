@@ -56,6 +56,11 @@ def clip():
     return CLIP(CLIPConfig(architecture="zeroseg-scenes", weights="", precision="fp32"))
 
 
+def test_no_vocabulary_is_asked_for_without_an_image_tower(file):
+    with pytest.raises(InputError, match="no image tower"):
+        zeroseg.load(file).open_vocabulary(MANY)
+
+
 @pytest.mark.parametrize("names", [STUFF, MANY], ids=len)
 def test_one_file_answers_as_torch_does_for_any_size_and_any_words(run, file, names):
     torchs, files = zeroseg.load(run, device="cpu"), zeroseg.load(file)
