@@ -9,15 +9,14 @@
     zeroseg train CONFIG --data.shards data/photos --data.selection data/chosen
 
 Steps are asked for by their options, and done in this order: --junk, --against, --unlike, --like, --names,
---duplicates, --balance. Any number of
-processes share the shards; stopped and started again, with as many or not, they go on with the shards that
-are missing.
+--duplicates, --balance. Any number of processes share the shards, and then the comparing; stopped and started again,
+with as many or not, they go on with what is missing.
 """
 
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,10 @@ from pipelines.curation import page
 from pipelines.curation.against import Leaks, embedder, leaks_of
 from pipelines.curation.balance import balance
 from pipelines.curation.config import CurateConfig
-from pipelines.curation.facts import WORKING, Facts, FactsReading, joined
+from pipelines.curation.facts import WORKING, Facts, FactsReading
 from pipelines.curation.groups import NAME as GROUPS
 from pipelines.curation.groups import group_lines, groups_of, leak_reasons
+from pipelines.curation.rounds import Rounds, over_path
 from pipelines.curation.steps import (
     Verdict,
     Verdicts,
@@ -45,6 +45,9 @@ from pipelines.curation.vocabulary import Counted, Vocabulary
 from pipelines.curation.whole_images import open_whole_images, teacher_of
 from pipelines.curation.words import Wording, text_rows, wording
 from shards.parallel import in_parallel
+from zeroseg.data.block_tasks import InProcess, Share
+from zeroseg.data.embeddings import EmbeddingSet
+from zeroseg.data.sharded_index import EXACT
 from zeroseg.datasets.name_lists import read_names
 from zeroseg.errors import InputError
 from zeroseg.store.manifest import read_manifest
@@ -57,7 +60,7 @@ from zeroseg.store.selection import (
     write_selection,
 )
 from zeroseg.store.shard_set import ShardSet, open_set
-from zeroseg.store.storage import exists, join, read_bytes, remove, write_atomically
+from zeroseg.store.storage import exists, join, local_path, read_bytes, remove, write_atomically
 from zeroseg.training.processes import process_state
 
 PLAN = f"{WORKING}/plan.json"
@@ -69,6 +72,7 @@ def curate(config: CurateConfig) -> Selection | None:
     Raises InputError for anything wrong with the input, before any image is read, and when the output
     holds something else or no image would stay.
     """
+    remove(over_path(config.output))  # an earlier job's: this one's processes have not met yet
     state = process_state()
     shards = open_set(config.shards, config.cache)
     if len(set(shards.names)) < len(shards.names):
@@ -79,51 +83,88 @@ def curate(config: CurateConfig) -> Selection | None:
     if config.compares:
         embeddings = open_whole_images(config.embeddings, shards, config.cache)
     benchmarks = {spec: open_set(spec, config.cache) for spec in config.against}
+    _check_output(config, shards)
     plan = _plan(config, shards, benchmarks)
     finished = _begin(config.output, plan, claim=state.is_main_process)
     if finished is not None:
         return finished
-    leaks: list[Leaks] = []
-    words: Wording | None = None
-    vocabulary: Vocabulary | None = None
-    if state.is_main_process:
-        device, embed = torch.device(state.device or "cpu"), None
-        if embeddings and config.words.steps:
-            clip = teacher_of(embeddings, config.embeddings, device)
-            words = wording(config.words, clip)
-            if config.words.names:
-                names = read_names(config.words.names, "--names")
-                vocabulary = Vocabulary(names=names, rows=text_rows(clip, names))
-        if embeddings and benchmarks and config.against_cosine < 1:
-            embed = embedder(embeddings, config.embeddings, device)
-        leaks = [leaks_of(name, of, embed, config.cache) for name, of in benchmarks.items()]
     reading = FactsReading(shards, embeddings, config.output, config.cache)
-    mine = range(len(shards.urls))[state.process_index :: state.num_processes]
-    todo = [shard for shard in mine if not reading.done(shard)]
-    images = sum(shards.counts[shard] for shard in todo)
-    names = [shards.names[shard] for shard in todo]
-    for _ in in_parallel(reading, todo, names, config.workers, images):
-        pass
+    place = state.process_index, state.num_processes
+    rounds = Rounds(config.output, reading.columns(), *place, config.workers)
     if not state.is_main_process:
+        _read(reading, rounds)
+        rounds.serve()
         return None
-    for shard in range(len(shards.urls)):
-        while not reading.done(shard):  # until the other processes have read theirs
-            time.sleep(0.5)
-    facts = joined([reading.read(shard) for shard in range(len(shards.urls))])
-    counted = vocabulary.counted(facts) if vocabulary else None
-    verdicts = choose(facts, config, leaks, words, counted)
+    try:
+        device = torch.device(state.device or "cpu")
+        words, vocabulary = _worded(config, embeddings, device)
+        leaks = _leaks(config, embeddings, benchmarks, device)
+        _read(reading, rounds)
+        facts = reading.facts()
+        counted = vocabulary.counted(facts) if vocabulary else None
+        verdicts = choose(facts, config, leaks, words, counted, rounds)
+        beside = counted.files(verdicts.keys()) if counted else {}
+        selection = _write(config.output, plan, shards, facts, verdicts, beside)
+    except BaseException:
+        rounds.give_up()
+        raise
+    remove(join(config.output, WORKING))
+    return selection
+
+
+def _write(
+    output: str,
+    plan: Mapping[str, Any],
+    shards: ShardSet,
+    facts: Facts,
+    verdicts: Verdicts,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> Selection:
     left_out = _by_shard(shards, facts, verdicts)
     lines = ((shard.name, samples) for shard, samples in left_out.items())
     groups = group_lines(groups_of(lines, leak_reasons(plan["steps"])))
-    selection = write_selection(
-        config.output,
-        left_out,
-        steps=plan["steps"],
-        embeddings=plan["embeddings"],
-        beside={GROUPS: groups} | (counted.files(verdicts.keys()) if counted else {}),
-    )
-    remove(join(config.output, WORKING))
-    return selection
+    told = {"steps": plan["steps"], "embeddings": plan["embeddings"]}
+    return write_selection(output, left_out, **told, beside={GROUPS: groups, **beside})
+
+
+def _worded(
+    config: CurateConfig, embeddings: EmbeddingSet | None, device: torch.device
+) -> tuple[Wording | None, Vocabulary | None]:
+    """What is asked for in words."""
+    if not embeddings or not config.words.steps:
+        return None, None
+    clip = teacher_of(embeddings, config.embeddings, device)
+    words, names = wording(config.words, clip), config.words.names
+    if not names:
+        return words, None
+    listed = read_names(names)
+    return words, Vocabulary(names=listed, rows=text_rows(clip, listed))
+
+
+def _leaks(
+    config: CurateConfig,
+    embeddings: EmbeddingSet | None,
+    benchmarks: Mapping[str, ShardSet],
+    device: torch.device,
+) -> list[Leaks]:
+    """What is looked for of each benchmark."""
+    embed = None
+    if embeddings and benchmarks and config.against_cosine < 1:
+        embed = embedder(embeddings, config.embeddings, device)
+    return [leaks_of(name, of, embed, config.cache) for name, of in benchmarks.items()]
+
+
+def _read(reading: FactsReading, rounds: Rounds) -> None:
+    """Read this process's shards."""
+    shards = reading.shards
+    mine = range(len(shards.urls))[rounds.rank :: rounds.processes]
+    todo = [shard for shard in mine if not reading.done(shard)]
+    if rounds.over():
+        return
+    images = sum(shards.counts[shard] for shard in todo)
+    names = [shards.names[shard] for shard in todo]
+    for _ in in_parallel(reading, todo, names, rounds.workers, images):
+        pass
 
 
 def choose(
@@ -132,8 +173,13 @@ def choose(
     benchmarks: Sequence[Leaks] = (),
     words: Wording | None = None,
     counted: Counted | None = None,
+    share: Share | None = None,
 ) -> Verdicts:
-    """The images that go, by number, each for the first step that it does not pass."""
+    """The images that go, by number, each for the first step that it does not pass.
+
+    `share` has vectors compared; None does it in this process.
+    """
+    share = share or InProcess()
     left = np.ones(len(facts), bool)
     verdicts: dict[int, Verdict] = {}
 
@@ -146,7 +192,7 @@ def choose(
     if config.junk:
         do(junk, config.rules)
     for leaks in benchmarks:
-        do(leaks, config.same_picture, config.against_cosine)
+        do(leaks, config.same_picture, config.against_cosine, share)
     if words and config.words.unlike:
         do(words.unlike_gone)
     if words and config.words.like_decides:
@@ -156,12 +202,22 @@ def choose(
     if config.duplicates is not None:
         do(exact_duplicates)
         if config.same_picture < 1:
-            do(same_pictures, config.same_picture)
+            do(same_pictures, config.same_picture, share)
     if config.duplicates is not None and config.duplicates < 1:
-        do(near_duplicates, config.duplicates)
+        do(near_duplicates, config.duplicates, share)
     if config.balance:
-        do(balance, config.balance, config.seed)
+        do(balance, config.balance, config.seed, share)
     return verdicts
+
+
+def _check_output(config: CurateConfig, shards: ShardSet) -> None:
+    """Raises InputError for a storage from which no index can be mapped, where one is needed."""
+    compares = config.duplicates is not None and min(config.duplicates, config.same_picture) < 1
+    if compares and shards.samples > EXACT and local_path(config.output) is None:
+        raise InputError(
+            f"--output {config.output} is not local, and the index of more than {EXACT} images is mapped "
+            "from files there: choose a local folder, and copy the selection"
+        )
 
 
 def _plan(

@@ -28,14 +28,15 @@ def in_parallel(
     images: int | None,
     *,
     hidden: bool = False,
+    said: str = "images",
 ) -> Iterator[Result]:
     """Do every job in so many processes, 0 for this one; results come in the order of the jobs.
 
-    `do` calls `count_image` for each of `images`, and the bar is `hidden` or not. Raises InputError when a process is killed, with
-    the names of what it and the others were at, and when none can be started. Interrupted, it leaves none
-    behind.
+    `do` calls `count_image` for the `images`; the bar's name is `said`, and it is `hidden` or not. Raises
+    InputError when a process is killed, with the names of what it and the others were at, and when none can
+    be started. Interrupted, it leaves none behind.
     """
-    with tqdm(desc="images", unit=" images", total=images, disable=hidden) as bar:
+    with tqdm(desc=said, unit=" images", total=images, disable=hidden) as bar:
         if workers == 0:
             global _count
             _count = bar.update
@@ -45,7 +46,7 @@ def in_parallel(
         others, at_work = multiprocessing.active_children(), AtWork(rows)
         with refusing_processes("--workers"):
             counts, free = context.RawArray("q", rows), context.SimpleQueue()
-            pool = ProcessPoolExecutor(rows, context, _begin, (at_work, counts, free))
+            pool = ProcessPoolExecutor(rows, context, _begin, (at_work, counts, free, do))
         for row in range(rows):
             free.put(row)
         with pool:
@@ -53,7 +54,7 @@ def in_parallel(
             try:
                 with refusing_processes("--workers"), uninterrupted():
                     for job, name in zip(jobs, names, strict=True):
-                        futures.append(pool.submit(_announce, do, job, name))
+                        futures.append(pool.submit(_announce, job, name))
                 _watch(futures, counts, bar)
             except BrokenProcessPool as error:
                 raise InputError(
@@ -70,28 +71,29 @@ def in_parallel(
         yield from (future.result() for future in futures)
 
 
-def count_image() -> None:
+def count_image(images: int = 1) -> None:
     """Move the bar of the jobs that are being done."""
-    _count()
+    _count(images)
 
 
-def _count_nowhere() -> None:
+def _count_nowhere(images: int) -> None:
     """Outside of `in_parallel`."""
 
 
-_count: Callable[[], object] = _count_nowhere
-"""What counting an image does in this process."""
+_count: Callable[[int], object] = _count_nowhere
+"""What counting images does in this process."""
 
 
-_worker: tuple[int, AtWork, Any]
-"""Of a process of several: its row, what each row is at, and images so far by row."""
+_worker: tuple[int, AtWork, Any, Callable[[Any], Any]]
+"""Of a process of several: its row, what each row is at, images so far by row, and what does a job, which
+no job has to bring along."""
 
 
 _ended = False
 """Whether this process was told to end."""
 
 
-def _begin(at_work: AtWork, counts: Any, free: Any) -> None:
+def _begin(at_work: AtWork, counts: Any, free: Any, do: Callable[[Any], Any]) -> None:
     global _worker
     leave_interrupts()
     signal.signal(signal.SIGTERM, _give_up)
@@ -99,7 +101,7 @@ def _begin(at_work: AtWork, counts: Any, free: Any) -> None:
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
     torch.set_num_threads(1)  # more would compete, and hang where the parent already has some
-    _worker = free.get(), at_work, counts
+    _worker = free.get(), at_work, counts, do
 
 
 def _give_up(number: int, frame: FrameType | None) -> None:
@@ -109,15 +111,15 @@ def _give_up(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _announce(do: Callable[[Job], Result], job: Job, name: str) -> Result:
+def _announce(job: Any, name: str) -> Any:
     global _count
     if _ended:
         raise SystemExit(128 + signal.SIGTERM)
-    row, at_work, counts = _worker
+    row, at_work, counts, do = _worker
     before = counts[row]
 
-    def count() -> None:
-        counts[row] += 1
+    def count(images: int) -> None:
+        counts[row] += images
         at_work.write(row, f"{name} after {counts[row] - before} images")
 
     _count = count

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from pipelines.curation.facts import Facts, thumbnail
 from pipelines.curation.steps import Verdict, Verdicts
 from pipelines.curation.whole_images import teacher_of
+from zeroseg.data.block_tasks import InProcess, Share
 from zeroseg.data.embeddings import EmbeddingSet
 from zeroseg.data.images import centre_crop, decode_image
-from zeroseg.data.near_pairs import nearest
+from zeroseg.data.near_pairs import BLOCK, NearestOf
 from zeroseg.data.samples import image_bytes, read_samples
 from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
@@ -50,10 +51,16 @@ class Leaks:
     """Embeddings of each image, crops and mirrors of it; None where none are compared."""
 
     def __call__(
-        self, facts: Facts, left: Bool[ndarray, " sample"], same_picture: float, near: float
+        self,
+        facts: Facts,
+        left: Bool[ndarray, " sample"],
+        same_picture: float,
+        near: float,
+        share: Share | None = None,
     ) -> Verdicts:
         """Images that are in the benchmark: of one file, of thumbnails or embeddings of so great a cosine."""
         chosen, reason = np.flatnonzero(left), f"in {self.name}"
+        share = share or InProcess()
         verdicts: dict[int, Verdict] = {}
         for number in chosen.tolist():
             if source := self.digests.get(facts.digests[number].tobytes()):
@@ -62,12 +69,12 @@ class Leaks:
         if self.rows is not None:
             compared.append((facts.rows, self.rows, near))
         for own, theirs, least in compared:
-            cosines, nearests = nearest(theirs, own[chosen])
+            task = NearestOf(others=theirs, asked=chosen, least=least, size=BLOCK)
             each = len(theirs) // len(self.sources)
-            for place in np.flatnonzero(cosines >= least).tolist():
-                source = str(self.sources[nearests[place] // each])
-                cosine = round(float(cosines[place]), 4)
-                verdicts.setdefault(int(chosen[place]), Verdict(reason, source, cosine))
+            for found in share(task, own):
+                for number, other, cosine in found.tolist():
+                    source = str(self.sources[other // each])
+                    verdicts.setdefault(number, Verdict(reason, source, round(cosine, 4)))
         return verdicts
 
 

@@ -6,7 +6,8 @@ divided from the top down, so that the branches of each node get as much as each
 it. Clusters of the images alone would be as many and as large as a motif is frequent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 
 import faiss
 import numpy as np
@@ -15,51 +16,82 @@ from numpy import ndarray
 
 from pipelines.curation.facts import Facts
 from pipelines.curation.steps import Verdict, Verdicts
-from zeroseg.data.near_pairs import BLOCK, one_thread, unit
+from zeroseg.data.block_tasks import InProcess, Share
+from zeroseg.data.near_pairs import BLOCK, NearestOf
+from zeroseg.data.sharded_index import one_thread, unit
+from zeroseg.data.stored_rows import Rows, read_array, write_array
+from zeroseg.store.storage import exists, join
 
 IMAGES, BRANCHES = 32, 16
 """On average: of images in a leaf, and of a node's branches (ours; the paper takes about 20 of each)."""
 ROUNDS = 20
 """Of k-means."""
-TRAINED_ON = 256
-"""Vectors for each cluster that k-means sees at most."""
+SAMPLE = 1 << 18
+"""Images at most that k-means is trained on; of more, drawn among them, all are assigned to its clusters."""
 
 
-def balance(facts: Facts, left: Bool[ndarray, " sample"], count: int, seed: int) -> Verdicts:
+def balance(
+    facts: Facts,
+    left: Bool[ndarray, " sample"],
+    count: int,
+    seed: int,
+    share: Share | None = None,
+) -> Verdicts:
     """Images that are too many of their kind, so that `count` stay; none where no more are left."""
     chosen = np.flatnonzero(left)
-    stay = drawn(facts.rows[chosen], count, seed)
-    gone = np.setdiff1d(np.arange(len(chosen)), stay)
-    return {int(chosen[number]): Verdict("balance") for number in gone}
+    gone = np.ones(len(chosen), bool)
+    gone[drawn(facts.rows, count, seed, chosen, share)] = False
+    return dict.fromkeys(chosen[gone].tolist(), Verdict("balance"))
 
 
-def drawn(rows: Float[ndarray, "row embed"], count: int, seed: int) -> Int[ndarray, " drawn"]:
-    """Numbers of `count` of some vectors, all of them where there are no more, in rising order."""
-    if count >= len(rows):
-        return np.arange(len(rows))
-    parents = tree(rows, seed)
-    sizes = [np.ones(len(rows), np.int64)]
+def drawn(
+    rows: Rows,
+    count: int,
+    seed: int,
+    members: Int[ndarray, " member"] | None = None,
+    share: Share | None = None,
+) -> Int[ndarray, " drawn"]:
+    """Which `count` of the members are drawn, all of them where there are no more, in rising order.
+
+    `members` are the rows that are there to be drawn, every one unless it says which; what is drawn are
+    places among them.
+    """
+    members = np.arange(len(rows)) if members is None else members
+    if count >= len(members):
+        return np.arange(len(members))
+    parents = tree(rows, seed, members, share)
+    sizes = [np.ones(len(members), np.int64)]
     for parent in parents:
         sizes.append(np.bincount(parent, weights=sizes[-1], minlength=parent.max() + 1).astype(int))
     quotas = shares(sizes[-1], count)
     for parent, size in zip(parents[:0:-1], sizes[-2:0:-1], strict=True):
         quotas = _divided(parent, size, quotas)
     leaf, rng = parents[0], np.random.default_rng(seed)
-    order = rng.permutation(len(rows))
+    order = rng.permutation(len(members))
     order = order[np.argsort(leaf[order], kind="stable")]
     starts = np.cumsum(sizes[1]) - sizes[1]
-    place = np.arange(len(rows)) - starts[leaf[order]]
+    place = np.arange(len(members)) - starts[leaf[order]]
     return np.sort(order[place < quotas[leaf[order]]])
 
 
-def tree(rows: Float[ndarray, "row embed"], seed: int) -> list[Int[ndarray, " node"]]:
-    """The cluster of each vector, then the cluster of each of those, up to the top; at least one level."""
-    parents, vectors, clusters = [], unit(rows), max(1, len(rows) // IMAGES)
-    with one_thread():
-        while not parents or clusters > 1:
-            means, parent = _clustered(vectors, clusters, seed)
-            parents.append(parent)
-            vectors, clusters = means, clusters // BRANCHES
+def tree(
+    rows: Rows,
+    seed: int,
+    members: Int[ndarray, " member"] | None = None,
+    share: Share | None = None,
+) -> list[Int[ndarray, " node"]]:
+    """The cluster of each member, then the cluster of each of those, up to the top; at least one level."""
+    share, parents = share or InProcess(), []
+    members = np.arange(len(rows)) if members is None else members
+    clusters = max(1, min(len(members), SAMPLE) // IMAGES)
+    while not parents or clusters > 1:
+        means = _kept(share, partial(_means, rows, members, clusters, seed))
+        task = NearestOf(others=means, asked=members, least=-2.0, size=BLOCK)
+        found = np.concatenate([part["other"] for part in share(task, rows)])
+        used, parent = np.unique(found, return_inverse=True)
+        parents.append(parent.reshape(-1))
+        rows, members, share = means[used], np.arange(len(used)), InProcess()
+        clusters //= BRANCHES
     return parents
 
 
@@ -91,18 +123,32 @@ def _divided(
     return given
 
 
-def _clustered(
-    vectors: Float[ndarray, "row embed"], clusters: int, seed: int
-) -> tuple[Float[ndarray, "cluster embed"], Int[ndarray, " row"]]:
-    """Centres of unit norm, and the cluster of each vector; none is empty."""
-    options = {"min_points_per_centroid": 1, "max_points_per_centroid": TRAINED_ON}
+def _means(
+    rows: Rows, members: Int[ndarray, " member"], clusters: int, seed: int
+) -> Float[ndarray, "cluster embed"]:
+    """Centres of unit norm of clusters of the members; some may be nearest to none."""
+    if len(members) > SAMPLE:
+        rng = np.random.default_rng(seed)
+        members = np.sort(rng.choice(members, SAMPLE, replace=False, shuffle=False))
+    vectors = unit(rows[members])
     means = faiss.Kmeans(
-        vectors.shape[1], clusters, niter=ROUNDS, seed=seed, spherical=True, gpu=False, **options
+        vectors.shape[1],
+        clusters,
+        niter=ROUNDS,
+        seed=seed,
+        spherical=True,
+        gpu=False,
+        min_points_per_centroid=1,
+        max_points_per_centroid=SAMPLE,
     )
-    means.train(vectors)
-    found: Sequence[ndarray] = [
-        means.index.search(vectors[first : first + BLOCK], 1)[1][:, 0]
-        for first in range(0, len(vectors), BLOCK)
-    ]
-    used, parent = np.unique(np.concatenate(found), return_inverse=True)
-    return np.asarray(means.centroids)[used], parent.reshape(-1)
+    with one_thread():
+        means.train(vectors)
+    return np.asarray(means.centroids)
+
+
+def _kept(share: Share, find: Callable[[], ndarray]) -> ndarray:
+    """An array that is found once, however often the work is stopped."""
+    path = join(share.root, share.place("means") + ".npy")
+    if not exists(path):
+        write_array(path, find())
+    return read_array(path)

@@ -1,17 +1,20 @@
 """What is known of every image of a set: its file's digest and size, its thumbnail, its embedding.
 
-Shards are read by any number of processes; what was found of one is a file of its own, so that a command
-that was stopped goes on with the others.
+Shards are read by any number of processes; what was found of one are files of its own, so that a command
+that was stopped goes on with the others. Thumbnails and embeddings stay on disk; the rest, some 50 bytes an
+image and its key, is read into memory.
 """
 
 import io
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import sha256
+from zipfile import BadZipFile
 
 import numpy as np
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
@@ -19,6 +22,7 @@ from shards.parallel import count_image
 from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet, UnusableEmbedding
 from zeroseg.data.images import decode_image
 from zeroseg.data.samples import image_bytes
+from zeroseg.data.stored_rows import Rows, StoredRows, write_array
 from zeroseg.errors import InputError
 from zeroseg.store.reader import RawSample, ShardReader, UnreadableShard
 from zeroseg.store.shard_cache import ShardCache
@@ -30,6 +34,8 @@ SIDE = 16
 """Pixels of a thumbnail's sides."""
 FAINTEST = 2.0
 """Standard deviation of a thumbnail's levels, of 255, below which it shows nothing."""
+FACTS = ("keys", "digests", "sizes", "flatness", "shown", "embedded")
+"""What is read into memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +50,13 @@ class Facts:
     """Width and height, upright; 0 of what is no readable picture."""
     flatness: Float[ndarray, " sample"]
     """Standard deviation of the grey levels, of 255; nan of what is no readable picture."""
-    thumbnails: Float[ndarray, "sample pixel"]
-    """As `thumbnail` makes them."""
-    rows: Float[ndarray, "sample embed"]
+    shown: Bool[ndarray, " sample"]
+    """Whether the thumbnail is not 0."""
+    embedded: Bool[ndarray, " sample"]
+    """Whether the embedding is not 0."""
+    thumbnails: Rows
+    """As `thumbnail` makes them, in float16."""
+    rows: Rows
     """Whole-image embeddings in float16; 0 where there is none. No dimensions where nobody asked."""
 
     def __len__(self) -> int:
@@ -59,7 +69,7 @@ class Facts:
     @property
     def pixels(self) -> Int[ndarray, " sample"]:
         """Pixels of each image."""
-        return self.sizes.prod(axis=1)
+        return self.sizes.prod(axis=1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class FactsReading:
     cache: ShardCache
 
     def path(self, shard: int) -> str:
-        """Where the facts of a shard are, once it was read."""
+        """Where the facts of a shard are, once it was read: written after its thumbnails and rows."""
         return join(self.output, f"{WORKING}/{self.shards.names[shard]}.npz")
 
     def done(self, shard: int) -> bool:
@@ -99,27 +109,57 @@ class FactsReading:
     def _write(self, shard: int, found: Sequence[tuple]) -> None:
         columns = zip(*found, strict=True) if found else ((),) * 6
         keys, digests, sizes, flatness, thumbnails, rows = columns
-        width = self.embeddings.record.embed_dim if self.embeddings else 0
+        vectors = {
+            "thumbnails": np.array(thumbnails, np.float16).reshape(len(found), SIDE**2),
+            "rows": np.array(rows, np.float16).reshape(len(found), self._width),
+        }
         buffer = io.BytesIO()
         np.savez(
             buffer,
             keys=np.array(keys, np.bytes_),
             digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-            sizes=np.array(sizes, np.int64).reshape(-1, 2),
+            sizes=np.array(sizes, np.int32).reshape(-1, 2),
             flatness=np.array(flatness, np.float32),
-            thumbnails=np.array(thumbnails, np.float16).reshape(len(found), SIDE**2),
-            rows=np.array(rows, np.float16).reshape(len(found), width),
+            shown=vectors["thumbnails"].any(axis=1),
+            embedded=vectors["rows"].any(axis=1),
         )
+        for name, array in vectors.items():
+            write_array(self._vectors(shard, name), array)
         write_atomically(self.path(shard), buffer.getvalue())
 
-    def read(self, shard: int) -> Facts:
-        """What was found of a shard. Raises InputError when the file is damaged."""
+    @property
+    def _width(self) -> int:
+        return self.embeddings.record.embed_dim if self.embeddings else 0
+
+    def _vectors(self, shard: int, name: str) -> str:
+        return join(self.output, f"{WORKING}/{self.shards.names[shard]}.{name}.npy")
+
+    def columns(self) -> dict[str, StoredRows]:
+        """Thumbnails and rows of all shards, where they are on disk."""
+        counts, shards = self.shards.counts, range(len(self.shards.urls))
+        return {
+            name: StoredRows(name, [self._vectors(s, name) for s in shards], counts, width)
+            for name, width in (("thumbnails", SIDE**2), ("rows", self._width))
+        }
+
+    def facts(self) -> Facts:
+        """What was found of all shards, once all were read. Raises InputError when a file is damaged."""
+        for shard in range(len(self.shards.urls)):
+            while not self.done(shard):  # until the other processes have read theirs
+                time.sleep(0.5)
+        parts = [self._read(shard) for shard in range(len(self.shards.urls))]
+        names = list(parts[0])
+        joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in names}
+        return Facts(**joined, **self.columns())
+
+    def _read(self, shard: int) -> dict[str, ndarray]:
+        path = self.path(shard)
         try:
-            with np.load(io.BytesIO(read_bytes(self.path(shard)))) as arrays:
-                return Facts(**arrays)
-        except (ValueError, TypeError, OSError) as error:
+            with np.load(io.BytesIO(read_bytes(path))) as arrays:
+                return {name: arrays[name] for name in FACTS}
+        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
             raise InputError(
-                f"{self.path(shard)} cannot be read ({error}): remove it, and run the same command again"
+                f"{path} cannot be read ({error}): remove it, and run the same command again"
             ) from error
 
 
@@ -164,10 +204,3 @@ def _row(embedded: EmbeddingReader | None, sample: RawSample) -> Float[ndarray, 
                 "these shards"
             ) from error
         return np.zeros(embedded.record.embed_dim, np.float16)
-
-
-def joined(parts: Sequence[Facts]) -> Facts:
-    """The facts of several shards as those of one."""
-    return Facts(
-        **{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Facts)}
-    )

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from pipelines.curation.facts import Facts
-from zeroseg.data.near_pairs import near_groups, unit
+from zeroseg.data.block_tasks import InProcess, Share
+from zeroseg.data.near_pairs import BLOCK, PairCosines, near_groups
+from zeroseg.data.stored_rows import Rows
 from zeroseg.errors import InputError
 
 
@@ -51,7 +53,7 @@ def unusable(facts: Facts, left: Bool[ndarray, " sample"]) -> Verdicts:
     for number in np.flatnonzero(left & (facts.pixels == 0)).tolist():
         verdicts[number] = Verdict("unreadable")
     if facts.rows.shape[1]:
-        for number in np.flatnonzero(left & ~facts.rows.any(axis=1)).tolist():
+        for number in np.flatnonzero(left & ~facts.embedded).tolist():
             verdicts.setdefault(number, Verdict("no embedding"))
     return verdicts
 
@@ -73,46 +75,51 @@ def junk(facts: Facts, left: Bool[ndarray, " sample"], rules: Junk) -> Verdicts:
 
 def exact_duplicates(facts: Facts, left: Bool[ndarray, " sample"]) -> Verdicts:
     """Images whose file is another's, byte for byte; the one with the first key stays."""
-    ranks, chosen = _ranks(facts), np.flatnonzero(left)
-    _, group = np.unique(facts.digests[chosen], axis=0, return_inverse=True)
-    group = group.reshape(-1)
-    order = np.lexsort((ranks[chosen], group))
-    firsts = chosen[order[np.unique(group[order], return_index=True)[1]]]
-    best = firsts[group]
+    chosen = np.flatnonzero(left)
+    words = np.ascontiguousarray(facts.digests[chosen]).view(np.uint64)
+    order = np.lexsort((_ranks(facts)[chosen], *words.T))
+    first = np.ones(len(order), bool)
+    first[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    best = chosen[order[first]][np.cumsum(first) - 1]
     return {
         int(number): Verdict("exact duplicate", int(other))
-        for number, other in zip(chosen, best, strict=True)
-        if number != other
+        for number, other in zip(chosen[order[~first]], best[~first], strict=True)
     }
 
 
-def same_pictures(facts: Facts, left: Bool[ndarray, " sample"], least: float) -> Verdicts:
+def same_pictures(
+    facts: Facts, left: Bool[ndarray, " sample"], least: float, share: Share | None = None
+) -> Verdicts:
     """Images whose thumbnail is another's, but the best of each group: of most pixels, then of the first
     key. `least` is the cosine of two thumbnails from which they are of one picture."""
-    shown = left & facts.thumbnails.any(axis=1)
-    return _copies(facts, shown, facts.thumbnails, least, "same picture")
+    return _copies(facts, left & facts.shown, facts.thumbnails, least, "same picture", share)
 
 
-def near_duplicates(facts: Facts, left: Bool[ndarray, " sample"], least: float) -> Verdicts:
+def near_duplicates(
+    facts: Facts, left: Bool[ndarray, " sample"], least: float, share: Share | None = None
+) -> Verdicts:
     """Near copies by their whole-image embeddings, but the best of each group; `least` is the cosine."""
-    return _copies(facts, left, facts.rows, least, "near duplicate")
+    return _copies(facts, left, facts.rows, least, "near duplicate", share)
 
 
 def _copies(
     facts: Facts,
     left: Bool[ndarray, " sample"],
-    vectors: Float[ndarray, "sample width"],
+    vectors: Rows,
     least: float,
     reason: str,
+    share: Share | None,
 ) -> Verdicts:
-    chosen = np.flatnonzero(left)
-    rows = vectors[chosen]
-    best = near_groups(rows, least, _ranks(facts)[chosen])
+    share, chosen = share or InProcess(), np.flatnonzero(left)
+    best = near_groups(vectors, least, _ranks(facts)[chosen], chosen, share)
     gone = np.flatnonzero(best != np.arange(len(best)))
-    cosines = (unit(rows[gone]) * unit(rows[best[gone]])).sum(axis=1)
+    if not len(gone):
+        return {}
+    pairs = chosen[np.stack([gone, best[gone]], axis=1)]
+    cosines = np.concatenate(list(share(PairCosines(pairs=pairs, size=BLOCK), vectors)))
     return {
-        int(chosen[number]): Verdict(reason, int(chosen[best[number]]), round(float(c), 4))
-        for number, c in zip(gone, cosines, strict=True)
+        number: Verdict(reason, other, round(cosine, 4))
+        for (number, other), cosine in zip(pairs.tolist(), cosines.tolist(), strict=True)
     }
 
 

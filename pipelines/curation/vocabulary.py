@@ -36,7 +36,7 @@ class Vocabulary:
 
     def counted(self, facts: Facts) -> "Counted":
         """The name of every image that can be read and has an embedding."""
-        usable = np.flatnonzero((facts.pixels > 0) & facts.rows.any(axis=1))
+        usable = np.flatnonzero((facts.pixels > 0) & facts.embedded)
         cosines = np.zeros(len(facts), np.float32)
         which = np.full(len(facts), -1, np.int32)
         cosines[usable], which[usable] = most_like(facts, usable, self.rows)

@@ -16,7 +16,8 @@ from numpy import ndarray
 
 from pipelines.curation.facts import Facts
 from pipelines.curation.steps import Verdict, Verdicts
-from zeroseg.data.near_pairs import BLOCK, one_thread, unit
+from zeroseg.data.near_pairs import AT_ONCE
+from zeroseg.data.sharded_index import one_thread, unit
 from zeroseg.datasets.own_benchmarks import spelled
 from zeroseg.errors import InputError
 from zeroseg.models.class_text import class_text
@@ -194,8 +195,8 @@ def _blocks(
 ) -> Iterator[tuple[slice, Float[ndarray, "row embed"]]]:
     """Unit vectors of some images, so many at a time, and where they are among the chosen ones."""
     with one_thread():
-        for first in range(0, len(chosen), BLOCK):
-            part = slice(first, first + BLOCK)
+        for first in range(0, len(chosen), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
             yield part, unit(facts.rows[chosen[part]])
 
 

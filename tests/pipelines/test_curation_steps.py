@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.curation.facts import SIDE, Facts, grey_levels, joined, thumbnail
+from pipelines.curation.facts import SIDE, Facts, grey_levels, thumbnail
 from pipelines.curation.steps import (
     Junk,
     exact_duplicates,
@@ -19,7 +19,7 @@ from pipelines.curation.steps import (
 )
 from shards.sample import encoded
 from zeroseg.data.images import decode_image, resized
-from zeroseg.data.near_pairs import unit
+from zeroseg.data.sharded_index import unit
 
 
 def facts(count: int, **known) -> Facts:
@@ -33,7 +33,9 @@ def facts(count: int, **known) -> Facts:
         "thumbnails": rng.standard_normal((count, SIDE**2)).astype(np.float16),
         "rows": rng.standard_normal((count, 64)).astype(np.float16),
     }
-    return Facts(**plain | known)
+    every = plain | known
+    told = {"shown": every["thumbnails"].any(axis=1), "embedded": every["rows"].any(axis=1)}
+    return Facts(**every | told)
 
 
 def everything(of: Facts) -> np.ndarray:
@@ -106,14 +108,6 @@ def test_thumbnails_are_alike_whatever_the_size_file_and_brightness():
     of = facts(5, thumbnails=np.array(rows, np.float16), sizes=np.array([[9, 9]] * 5))
     found = same_pictures(of, everything(of), 0.98)
     assert {n: v.instead for n, v in found.items()} == {1: 0}
-
-
-def test_facts_of_shards_are_joined_in_their_order():
-    one, none, two = facts(3), facts(0), facts(2)
-    both = joined([one, none, two])
-    assert len(both) == 5
-    assert both.key(3) == "000"
-    assert both.pixels.tolist() == [10_000] * 5
 
 
 @pytest.mark.real
