@@ -150,7 +150,8 @@ class FactsReading:
         parts = [self._read(shard) for shard in range(len(self.shards.urls))]
         names = list(parts[0])
         joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in names}
-        return Facts(**joined, **self.columns())
+        columns = self.columns()
+        return Facts(**joined, thumbnails=columns["thumbnails"], rows=columns["rows"])
 
     def _read(self, shard: int) -> dict[str, ndarray]:
         path = self.path(shard)
