@@ -32,11 +32,11 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Do every job in so many processes, 0 for this one; results come in the order of the jobs.
 
-    `do` calls `count_image` for the `images`; the bar's name is `said`, and it is `hidden` or not. Raises
-    InputError when a process is killed, with the names of what it and the others were at, and when none can
-    be started. Interrupted, it leaves none behind.
+    `do` calls `count_image` for each of `images`, or of what else the bar says that it counts; it may be
+    hidden. Raises InputError when a process is killed, with the names of what it and the others were at, and
+    when none can be started. Interrupted, it leaves none behind.
     """
-    with tqdm(desc=said, unit=" images", total=images, disable=hidden) as bar:
+    with tqdm(desc=said, unit=f" {said}", total=images, disable=hidden) as bar:
         if workers == 0:
             global _count
             _count = bar.update
@@ -71,17 +71,17 @@ def in_parallel(
         yield from (future.result() for future in futures)
 
 
-def count_image(images: int = 1) -> None:
+def count_image() -> None:
     """Move the bar of the jobs that are being done."""
-    _count(images)
+    _count()
 
 
-def _count_nowhere(images: int) -> None:
+def _count_nowhere() -> None:
     """Outside of `in_parallel`."""
 
 
-_count: Callable[[int], object] = _count_nowhere
-"""What counting images does in this process."""
+_count: Callable[[], object] = _count_nowhere
+"""What counting an image does in this process."""
 
 
 _worker: tuple[int, AtWork, Any, Callable[[Any], Any]]
@@ -118,8 +118,8 @@ def _announce(job: Any, name: str) -> Any:
     row, at_work, counts, do = _worker
     before = counts[row]
 
-    def count(images: int) -> None:
-        counts[row] += images
+    def count() -> None:
+        counts[row] += 1
         at_work.write(row, f"{name} after {counts[row] - before} images")
 
     _count = count

@@ -127,7 +127,8 @@ class Rounds:
             return
         names = [f"block {block} of {folder}" for block in todo]
         workers = self.workers if len(todo) > 1 else 0
-        for _ in in_parallel(blocks, todo, names, workers, len(todo), said=blocks.said):
+        bar = {"hidden": self.rank > 0 or len(todo) < 2, "said": "blocks"}
+        for _ in in_parallel(blocks, todo, names, workers, len(todo), **bar):
             pass
 
 
@@ -147,16 +148,12 @@ class _Blocks:
     def _record(self) -> dict:
         return json.loads(read_bytes(join(self.folder, TASK)))
 
-    @property
-    def said(self) -> str:
-        return self._record["task"]
-
     @cached_property
     def task(self) -> Task:
         arrays = {
             name: read_array(join(self.folder, f"{name}.npy")) for name in self._record["arrays"]
         }
-        return KINDS[self.said](**self._record["values"], **arrays)
+        return KINDS[self._record["task"]](**self._record["values"], **arrays)
 
     @cached_property
     def _do(self) -> Callable[[int], ndarray]:

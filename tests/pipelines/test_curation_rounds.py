@@ -1,10 +1,12 @@
 """Comparing that is shared by real processes through files: in blocks, killed, given up."""
 
+import io
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines import cli
 from pipelines.curation.facts import FactsReading
@@ -25,14 +27,23 @@ PHOTOS = 16
 
 
 def built(folder: Path, copies: int = 4) -> str:
-    """Shards of scenes, some of which are there twice."""
+    """Shards of scenes, of some of which there is a copy too, and a smaller one."""
     source = scenes.Scenes("train", PHOTOS).source()
     found = [(s.key.replace("/", "-"), s.image) for unit in source.units for s in source.read(unit)]
-    found += [(f"again-{key}", image) for key, image in found[:copies]]
+    some = found[:copies]
+    found += [(f"again-{key}", image) for key, image in some]
+    found += [(f"small-{key}", smaller(image)) for key, image in some]
     units = [Sample(key, image, members={"jpg": image}) for key, image in found]
     source = Source(units=units, read=lambda unit: [unit], built_from={})
     build(source, str(folder), Limits(images_per_shard=6, workers=0, order="path"))
     return str(folder)
+
+
+def smaller(image: bytes) -> bytes:
+    with Image.open(io.BytesIO(image)) as photo:
+        buffer = io.BytesIO()
+        photo.resize((photo.width * 3 // 4, photo.height * 3 // 4)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +55,7 @@ def asked(tmp_path_factory) -> list[str]:
     cli.main(["embed", "--shards", shards, "--output", embeddings, *which])
     held = str(folder / "held")
     build(scenes.Scenes("train", 2).source(), held, Limits(workers=0, order="path"))
-    steps = ["--duplicates", "0.8", "--balance", "5", "--against", held]
+    steps = ["--duplicates", "0.9", "--balance", "5", "--against", held]
     return [shards, "--embeddings", embeddings, *steps]
 
 
@@ -54,7 +65,7 @@ def whole(asked, tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole") / "s"
     cli.main(["curate", *asked, "--output", str(folder), "--workers", "0"])
     reasons = read_selection(str(folder)).reasons
-    assert {"balance", "near duplicate", f"in {asked[-1]}"} <= reasons.keys(), reasons
+    assert {"balance", "same picture", f"in {asked[-1]}"} <= reasons.keys(), reasons
     return content(folder)
 
 
@@ -98,10 +109,10 @@ def test_vectors_are_mapped_and_read_where_they_are(asked, tmp_path):
         reading(shard)
     facts = reading.facts()
     assert isinstance(facts.thumbnails, StoredRows)
-    assert len(facts) == len(facts.thumbnails) == PHOTOS + 4
+    assert len(facts) == len(facts.thumbnails) == PHOTOS + 8
     assert facts.key(6) == reading.facts().key(6)
     assert all(isinstance(read_array(url), np.memmap) for url in facts.thumbnails.urls)
-    assert facts.thumbnails[np.arange(20)].any(axis=1).tolist() == facts.shown.tolist()
+    assert facts.thumbnails[np.arange(PHOTOS + 8)].any(axis=1).tolist() == facts.shown.tolist()
 
 
 def test_what_another_version_asked_is_refused(tmp_path):
