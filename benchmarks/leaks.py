@@ -26,7 +26,7 @@ from benchmarks.duplicates import PRECISION, SIDE, embedded, thumbnails
 from pipelines.curation.against import versions
 from pipelines.curation.facts import thumbnail
 from zeroseg.data.images import centre_crop, decode_image
-from zeroseg.data.near_pairs import nearest
+from zeroseg.data.near_pairs import FlatIndex
 from zeroseg.models.clip import CLIP, CLIPConfig
 
 COSINES = tuple(round(0.8 + 0.005 * step, 3) for step in range(40))
@@ -103,8 +103,8 @@ def _encoded(clip: CLIP, images: Sequence[torch.Tensor]) -> Float[ndarray, "vers
 def _nearest(
     rows: Float[ndarray, "version width"], images: Float[ndarray, "image width"], each: int
 ) -> Found:
-    cosines, numbers = nearest(rows, images)
-    return Found(cosines, numbers // each)
+    cosines, numbers = FlatIndex(rows).search(images, 1)
+    return Found(cosines[:, 0], numbers[:, 0] // each)
 
 
 def measured(

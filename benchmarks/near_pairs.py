@@ -62,6 +62,8 @@ class Cost:
     seconds: float
     processor_seconds: float
     megabytes: float
+    before: float
+    """Megabytes that the process held when it began, of libraries."""
 
 
 def vectors(config: BenchmarkConfig) -> Iterator[Float[ndarray, "row embed"]]:
@@ -140,20 +142,22 @@ def measured(
 def _measure(
     way: Way, config: BenchmarkConfig, rows: StoredRows, folder: str
 ) -> tuple[ndarray, Cost]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began, used = time.perf_counter(), time.process_time()
     found = way(config, rows, folder)
     seconds, used = time.perf_counter() - began, time.process_time() - used
     own = resource.getrusage(resource.RUSAGE_SELF)
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
     held = max(own.ru_maxrss, others.ru_maxrss) / 1024
-    return found, Cost(seconds, used + others.ru_utime + others.ru_stime, held)
+    return found, Cost(seconds, used + others.ru_utime + others.ru_stime, held, before)
 
 
 def say(name: str, cost: Cost) -> None:
     """A line on what a way took."""
     print(
         f"{name}: {cost.seconds:.1f} s, {cost.processor_seconds:.1f} processor seconds, "
-        f"{cost.megabytes:.0f} MB in the largest process",
+        f"{cost.megabytes:.0f} MB in the largest process, "
+        f"{cost.before:.0f} of them before it began",
         flush=True,
     )
 
