@@ -37,6 +37,8 @@ def facts(rows: np.ndarray) -> Facts:
         digests=np.zeros((count, 32), np.uint8),
         sizes=np.full((count, 2), 9),
         flatness=np.full(count, 50, np.float32),
+        shown=np.zeros(count, bool),
+        embedded=rows.any(axis=1),
         thumbnails=np.zeros((count, SIDE**2), np.float16),
         rows=rows.astype(np.float16),
     )
