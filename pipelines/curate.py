@@ -137,7 +137,7 @@ def _worded(
     words, names = wording(config.words, clip), config.words.names
     if not names:
         return words, None
-    listed = read_names(names)
+    listed = read_names(names, "--names")
     return words, Vocabulary(names=listed, rows=text_rows(clip, listed))
 
 
