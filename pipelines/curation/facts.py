@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from pipelines.curation.levels import GreyLevels, levels_of
 from shards.parallel import count_image
 from zeroseg.data.embeddings import EmbeddingReader, EmbeddingSet, UnusableEmbedding
 from zeroseg.data.images import decode_image
@@ -34,7 +35,7 @@ SIDE = 16
 """Pixels of a thumbnail's sides."""
 FAINTEST = 2.0
 """Standard deviation of a thumbnail's levels, of 255, below which it shows nothing."""
-FACTS = ("keys", "digests", "sizes", "flatness", "shown", "embedded")
+FACTS = ("keys", "digests", "sizes", "levels", "shown", "embedded")
 """What is read into memory."""
 
 
@@ -48,8 +49,8 @@ class Facts:
     """SHA-256 of each image's file."""
     sizes: Int[ndarray, "sample 2"]
     """Width and height, upright; 0 of what is no readable picture."""
-    flatness: Float[ndarray, " sample"]
-    """Standard deviation of the grey levels, of 255; nan of what is no readable picture."""
+    levels: Float[ndarray, "sample 3"]
+    """The fields of `GreyLevels`; nan of what is no readable picture."""
     shown: Bool[ndarray, " sample"]
     """Whether the thumbnail is not 0."""
     embedded: Bool[ndarray, " sample"]
@@ -65,6 +66,10 @@ class Facts:
     def key(self, number: int) -> str:
         """Key of a sample, as text."""
         return self.keys[number].decode("utf-8", "surrogateescape")
+
+    def level(self, name: str) -> Float[ndarray, " sample"]:
+        """One field of `GreyLevels`."""
+        return self.levels[:, GreyLevels._fields.index(name)]
 
     @property
     def pixels(self) -> Int[ndarray, " sample"]:
@@ -108,7 +113,7 @@ class FactsReading:
 
     def _write(self, shard: int, found: Sequence[tuple]) -> None:
         columns = zip(*found, strict=True) if found else ((),) * 6
-        keys, digests, sizes, flatness, thumbnails, rows = columns
+        keys, digests, sizes, levels, thumbnails, rows = columns
         vectors = {
             "thumbnails": np.array(thumbnails, np.float16).reshape(len(found), SIDE**2),
             "rows": np.array(rows, np.float16).reshape(len(found), self._width),
@@ -119,7 +124,7 @@ class FactsReading:
             keys=np.array(keys, np.bytes_),
             digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
             sizes=np.array(sizes, np.int32).reshape(-1, 2),
-            flatness=np.array(flatness, np.float32),
+            levels=np.array(levels, np.float32).reshape(-1, 3),
             shown=vectors["thumbnails"].any(axis=1),
             embedded=vectors["rows"].any(axis=1),
         )
@@ -181,15 +186,15 @@ def grey_levels(data: bytes) -> Float[Tensor, "height width"]:
 
 def _of_picture(
     sample: RawSample,
-) -> tuple[bytes, tuple[int, int], float, Float[ndarray, " pixel"]]:
-    """Digest, size, flatness and thumbnail of an image; no size of what is no picture."""
+) -> tuple[bytes, tuple[int, int], GreyLevels, Float[ndarray, " pixel"]]:
+    """Digest, size, grey levels and thumbnail of an image; no size of what is no picture."""
     try:
         data = image_bytes(sample)
         grey = grey_levels(data)
     except Exception:  # whatever a picture library makes of damaged bytes
-        return bytes(32), (0, 0), np.nan, np.zeros(SIDE**2, np.float32)
+        return bytes(32), (0, 0), GreyLevels(), np.zeros(SIDE**2, np.float32)
     height, width = grey.shape
-    return sha256(data).digest(), (width, height), float(grey.std(correction=0)), thumbnail(grey)
+    return sha256(data).digest(), (width, height), levels_of(grey), thumbnail(grey)
 
 
 def _row(embedded: EmbeddingReader | None, sample: RawSample) -> Float[ndarray, " embed"]:

@@ -4,7 +4,7 @@ A step changes nothing; it is a function of facts, of which images are left, and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -41,10 +41,19 @@ class Junk:
     """Pixels of the shorter side below which it is too small."""
     narrow: float = 5.0
     """Longer over shorter side above which it is a strip."""
+    text: float = 0.65
+    """Share of pixels of one grey level from which a picture of many strokes is a page of text."""
+    strokes: float = 8.0
+    """Changes between ground and ink along an average row, and column, from which strokes are many."""
+    uniform: float = 0.0
+    """Share of pixels of one grey level from which a picture shows too little; a plane in a plain sky has
+    more than 0.9."""
 
     def __post_init__(self) -> None:
-        if min(self.flat, self.tiny, self.narrow) < 0 or 0 < self.narrow < 1:
-            raise InputError(f"{self}: no rule is below 0, and narrow at least 1")
+        if min(astuple(self)) < 0 or 0 < self.narrow < 1 or max(self.text, self.uniform) > 1:
+            raise InputError(
+                f"{self}: no rule is below 0, narrow is at least 1, text and uniform at most 1"
+            )
 
 
 def unusable(facts: Facts, left: Bool[ndarray, " sample"]) -> Verdicts:
@@ -61,10 +70,13 @@ def unusable(facts: Facts, left: Bool[ndarray, " sample"]) -> Verdicts:
 def junk(facts: Facts, left: Bool[ndarray, " sample"], rules: Junk) -> Verdicts:
     """Images that break a rule; of several the first in the order of the rules."""
     shorter, longer = facts.sizes.min(axis=1), facts.sizes.max(axis=1)
+    ground, strokes = facts.level("ground"), facts.level("strokes")
     broken = {
-        "flat": facts.flatness < rules.flat,
+        "flat": facts.level("flatness") < rules.flat,
         "tiny": shorter < rules.tiny,
         "narrow": (longer > rules.narrow * shorter) & (rules.narrow > 0),
+        "text": (ground >= rules.text) & (strokes >= rules.strokes) & (rules.text > 0),
+        "uniform": (ground >= rules.uniform) & (rules.uniform > 0),
     }
     verdicts: dict[int, Verdict] = {}
     for reason, which in broken.items():

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from pipelines.curation.facts import SIDE, Facts, grey_levels, thumbnail
+from pipelines.curation.levels import levels_of
 from pipelines.curation.steps import (
     Junk,
     exact_duplicates,
@@ -29,7 +31,7 @@ def facts(count: int, **known) -> Facts:
         "keys": np.array([f"{number:03d}".encode() for number in range(count)]),
         "digests": rng.integers(0, 256, (count, 32), dtype=np.uint8),
         "sizes": np.full((count, 2), 100),
-        "flatness": np.full(count, 50, np.float32),
+        "levels": np.full((count, 3), (50, 0.1, 0), np.float32),
         "thumbnails": rng.standard_normal((count, SIDE**2)).astype(np.float16),
         "rows": rng.standard_normal((count, 64)).astype(np.float16),
     }
@@ -44,14 +46,39 @@ def everything(of: Facts) -> np.ndarray:
 
 def test_junk_goes_by_the_first_rule_that_it_breaks():
     sizes = np.array([[100, 100], [63, 100], [64, 100], [600, 100], [500, 100], [40, 400]])
-    flatness = np.array([3.9, 50, 4.0, 50, 50, 1], np.float32)
-    of = facts(6, sizes=sizes, flatness=flatness)
+    sizes = np.concatenate([sizes, np.full((4, 2), 100)])
+    levels = np.full((10, 3), (50, 0.1, 0), np.float32)
+    levels[:6, 0] = [3.9, 50, 4.0, 50, 50, 1]
+    levels[6:, 1:] = [[0.65, 8], [0.64, 9], [0.99, 7.9], [0.9, 0]]
+    of = facts(10, sizes=sizes, levels=levels)
     found = {number: verdict.reason for number, verdict in junk(of, everything(of), Junk()).items()}
-    assert found == {0: "flat", 1: "tiny", 3: "narrow", 5: "flat"}
-    assert junk(of, everything(of), Junk(flat=0, tiny=0, narrow=0)) == {}
+    assert found == {0: "flat", 1: "tiny", 3: "narrow", 5: "flat", 6: "text"}
+    assert junk(of, everything(of), Junk(flat=0, tiny=0, narrow=0, text=0)) == {}
+    uniform = junk(of, everything(of), Junk(flat=0, tiny=0, narrow=0, text=0, uniform=0.9))
+    assert list(uniform) == [8, 9]
     left = everything(of)
     left[0] = False
     assert 0 not in junk(of, left, Junk())
+
+
+def test_levels_of_stripes_are_those_of_arithmetic():
+    grey = torch.full((12, 40), 200.0)
+    grey[:, ::4] = 10  # ten columns of ink: twenty edges along a row but one, none along a column
+    found = levels_of(grey)
+    assert found.ground == 0.75
+    assert found.strokes == 0
+    assert found.flatness == pytest.approx(190 * (0.25 * 0.75) ** 0.5)
+    grey[::3] = 200
+    grey[:, 1::4] = 195  # is ground still
+    assert levels_of(grey).ground == pytest.approx(1 - 80 / 480)
+    assert levels_of(grey).strokes == pytest.approx(min(19 * 8 / 12, 7 * 10 / 40))
+
+
+def test_levels_do_not_change_when_the_picture_is_turned_or_mirrored():
+    grey = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 50))).float()
+    first = levels_of(grey)
+    for other in (grey.flip(0), grey.flip(1), grey.T):
+        assert levels_of(other) == pytest.approx(first)
 
 
 def test_what_cannot_be_read_goes_and_what_has_no_embedding():

@@ -36,7 +36,7 @@ def facts(rows: np.ndarray) -> Facts:
         keys=np.array([f"{number:03d}".encode() for number in range(count)]),
         digests=np.zeros((count, 32), np.uint8),
         sizes=np.full((count, 2), 9),
-        flatness=np.full(count, 50, np.float32),
+        levels=np.full((count, 3), (50, 0.1, 0), np.float32),
         shown=np.zeros(count, bool),
         embedded=rows.any(axis=1),
         thumbnails=np.zeros((count, SIDE**2), np.float16),
