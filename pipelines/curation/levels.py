@@ -28,8 +28,9 @@ def levels_of(grey: Float[Tensor, "height width"]) -> GreyLevels:
     counts = np.bincount(levels.ravel(), minlength=256)
     nearly = np.convolve(counts, np.ones(2 * ALIKE + 1, np.int64), "same")
     ground = int(nearly.argmax())
-    far = np.abs(np.arange(256) - ground) * 2 > max(levels.max() - ground, ground - levels.min())
-    ink = far[levels]
+    distances = np.abs(np.arange(256) - ground)
+    farthest = distances[[levels.min(), levels.max()]].max()
+    ink = (2 * distances > farthest)[levels]
     along_rows = (ink[:, 1:] != ink[:, :-1]).sum() / ink.shape[0]
     along_columns = (ink[1:] != ink[:-1]).sum() / ink.shape[1]
     return GreyLevels(

@@ -52,7 +52,7 @@ class Junk:
     def __post_init__(self) -> None:
         if min(astuple(self)) < 0 or 0 < self.narrow < 1 or max(self.text, self.uniform) > 1:
             raise InputError(
-                f"{self}: no rule is below 0, narrow is at least 1, text and uniform at most 1"
+                f"{self}: no rule is below 0, narrow at least 1, text and uniform at most 1"
             )
 
 

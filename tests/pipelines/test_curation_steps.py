@@ -74,6 +74,11 @@ def test_levels_of_stripes_are_those_of_arithmetic():
     assert levels_of(grey).strokes == pytest.approx(min(19 * 8 / 12, 7 * 10 / 40))
 
 
+@pytest.mark.parametrize("level", [0, 3, 128, 252, 255])
+def test_a_picture_of_one_level_is_all_ground_without_strokes(level):
+    assert levels_of(torch.full((9, 7), float(level))) == (0, 1, 0)
+
+
 def test_levels_do_not_change_when_the_picture_is_turned_or_mirrored():
     grey = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 50))).float()
     first = levels_of(grey)
