@@ -18,7 +18,10 @@ COMMANDS = {
     ),
     "shards": ("pipelines.shards", "make shards, check them, show them"),
     "embed": ("pipelines.embed", "compute the teacher's embeddings of shards once, for training"),
-    "curate": ("pipelines.curate", "choose which images are trained on: no duplicates, no junk"),
+    "curate": (
+        "pipelines.curate",
+        "choose which images are trained on, without duplicates and junk; `curate show` draws them",
+    ),
     "find": ("pipelines.find", "find images by words or by a picture, among those embedded"),
     "train": ("pipelines.train", "train a student from a config"),
     "stages": ("pipelines.stages", "train in stages, each from what those before it made"),

@@ -15,6 +15,7 @@ with as many or not, they go on with what is missing.
 
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +32,7 @@ from pipelines.curation.config import CurateConfig
 from pipelines.curation.facts import WORKING, Facts, FactsReading
 from pipelines.curation.groups import NAME as GROUPS
 from pipelines.curation.groups import group_lines, groups_of, leak_reasons
-from pipelines.curation.rounds import Rounds, over_path
+from pipelines.curation.rounds import POLL, Rounds, over_path
 from pipelines.curation.steps import (
     Verdict,
     Verdicts,
@@ -87,6 +88,8 @@ def curate(config: CurateConfig) -> Selection | None:
     plan = _plan(config, shards, benchmarks)
     finished = _begin(config.output, plan, claim=state.is_main_process)
     if finished is not None:
+        if state.is_main_process:  # which may have been stopped before it did
+            remove(join(config.output, WORKING))
         return finished
     reading = FactsReading(shards, embeddings, config.output, config.cache)
     place = state.process_index, state.num_processes
@@ -239,7 +242,12 @@ def _plan(
 
 
 def _begin(output: str, plan: dict[str, Any], *, claim: bool) -> Selection | None:
-    """Begin a selection or go on with it; it, if it is finished. Raises InputError for another one's folder."""
+    """Begin a selection or go on with it; it, if it is finished. Raises InputError for another one's folder.
+
+    Of several processes one has `claim` and writes the plan; the others wait for it.
+    """
+    while not claim and not exists(join(output, NAME)) and not exists(join(output, PLAN)):
+        time.sleep(POLL)
     finished = read_selection(output) if exists(join(output, NAME)) else None
     found: Any = plan
     if finished is not None:
@@ -250,7 +258,7 @@ def _begin(output: str, plan: dict[str, Any], *, claim: bool) -> Selection | Non
     if found != plan:
         raise InputError(
             f"{output} holds a selection of other shards, embeddings or steps: remove it, or choose "
-            "another --output"
+            "another --output; of several processes let each see the same files"
         )
     if finished is None and claim:
         write_atomically(join(output, PLAN), json.dumps(plan).encode())

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from pipelines.command_line import UNSET, read
+from pipelines.curation.whole_images import teacher_of
 from shards.sample import encoded
 from shards.show import contact_sheet
 from zeroseg.data.embedding_index import WHOLE, StoredVectors, open_index
@@ -27,14 +28,12 @@ from zeroseg.data.embeddings import EmbeddingSet, open_embeddings
 from zeroseg.data.images import centre_crop, decode_image
 from zeroseg.data.sharded_index import PROBED, ShardedIndex, unit
 from zeroseg.errors import InputError
-from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.models.prompts import templates_named
-from zeroseg.records import from_json
 from zeroseg.store.manifest import read_manifest
 from zeroseg.store.reader import ShardReader
-from zeroseg.store.selection import read_left_out, read_selection
+from zeroseg.store.selection import read_left_out, selected_shards
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.store.shard_set import open_set
+from zeroseg.store.shard_set import ShardSet, open_set
 from zeroseg.store.storage import is_file, read_bytes, write_atomically
 from zeroseg.training.teacher import ViewEncoder
 
@@ -76,6 +75,10 @@ class FindConfig:
             raise InputError(f"--image {gone[0]} is no file: check the path")
         if self.count < 1 or self.nprobe < 1:
             raise InputError(f"--count {self.count} and --nprobe {self.nprobe} must be at least 1")
+        if self.output.suffix == ".jsonl":
+            raise InputError(
+                f"--output {self.output} is the file of lines, beside which the contact sheet is: name a .png"
+            )
 
 
 class Found(NamedTuple):
@@ -94,8 +97,8 @@ def find(config: FindConfig) -> list[Found]:
     """
     stored = open_embeddings(config.index, config.cache, WHOLE)
     index = open_index(config.index, stored)
-    among = _kept(config, stored) if config.selection else None
     images = _images(config)
+    among = _kept(config, stored, images.shards) if config.selection else None
     queries = _queries(config, stored)
     vectors = StoredVectors(stored, config.cache)
     names, found = [*config.words, *map(str, config.image)], []
@@ -136,23 +139,15 @@ def nearest(
 
 def _queries(config: FindConfig, stored: EmbeddingSet) -> Float[ndarray, "query embed"]:
     """Embeddings of words, then of pictures, by the teacher of the stored ones."""
-    record = stored.record
     templates = templates_named(config.templates)
     pictures = [_picture(path) for path in config.image]
-    told = from_json(CLIPConfig, record.teacher, f"{config.index}: teacher")
-    clip = CLIP(told, "cuda" if torch.cuda.is_available() else "cpu")
-    if clip.weights_sha256 != record.weights_sha256:
-        raise InputError(
-            f"the embeddings of {config.index} are of other weights than {told} has now: bring those "
-            "back, or run `zeroseg embed` again"
-        )
-    rows = []
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    clip, rows = teacher_of(stored, config.index, device), []
     if config.words:
         rows.append(clip.class_embeddings(config.words, templates).cpu().numpy())
     if pictures:
         encode = ViewEncoder(clip, WHOLE)
-        device = next(clip.model.parameters()).device
-        pixels = torch.stack([centre_crop(picture, record.side) for picture in pictures])
+        pixels = torch.stack([centre_crop(picture, stored.record.side) for picture in pictures])
         rows.append(encode(pixels.to(device).float() / 255)[:, 0].cpu().numpy())
     return np.concatenate(rows)
 
@@ -166,19 +161,20 @@ def _picture(path: Path) -> torch.Tensor:
         raise InputError(f"--image {path} is no picture ({error}): name another") from error
 
 
-def _kept(config: FindConfig, stored: EmbeddingSet) -> Bool[ndarray, " stored"]:
+def _kept(config: FindConfig, stored: EmbeddingSet, images: ShardSet) -> Bool[ndarray, " stored"]:
     """Which embeddings are of images that stay. Raises InputError when the selection is of other shards."""
-    selection = read_selection(config.selection)
-    by_name = {shard.name: shard for shard in selection.shards}
+    folder = config.selection
+    selected = selected_shards(folder, images.names, images.counts, images.digests)[1]
+    by_name = {shard.name: shard for shard in selected}
     reader, starts = ShardReader(stored.shards, config.cache), np.cumsum([0, *stored.shards.counts])
     kept = np.ones(stored.shards.samples, bool)
     for shard, name in enumerate(stored.shards.names):
         if name not in by_name:
             raise InputError(
-                f"selection {config.selection} is of other shards ({name} is not among them): run "
-                "`zeroseg curate` on these"
+                f"the images of {name} are not among those of selection {folder}: name the shards that were "
+                "embedded with --shards, or run `zeroseg curate` on them"
             )
-        for gone in read_left_out(config.selection, by_name[name]):
+        for gone in read_left_out(folder, by_name[name]):
             number = reader.number(
                 shard, gone.key, min(gone.number, max(0, stored.shards.counts[shard] - 1))
             )

@@ -16,11 +16,11 @@ from pipelines.curation.facts import Facts, thumbnail
 from pipelines.curation.steps import Verdict, Verdicts
 from pipelines.curation.whole_images import teacher_of
 from zeroseg.data.block_tasks import InProcess, Share
+from zeroseg.data.embedding_index import WHOLE
 from zeroseg.data.embeddings import EmbeddingSet
 from zeroseg.data.images import centre_crop, decode_image
 from zeroseg.data.near_pairs import BLOCK, NearestOf
 from zeroseg.data.samples import image_bytes, read_samples
-from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
 from zeroseg.store.reader import RawSample, ShardReader
 from zeroseg.store.shard_cache import ShardCache
@@ -120,7 +120,7 @@ def embedder(stored: EmbeddingSet, path: str, device: torch.device) -> Embed:
 
     Raises InputError when their teacher is not at hand, or has other weights now.
     """
-    encode = ViewEncoder(teacher_of(stored, path, device), ViewSet(grids=(1,)))
+    encode = ViewEncoder(teacher_of(stored, path, device), WHOLE)
 
     def embed(image: UInt8[Tensor, "3 height width"]) -> Float[ndarray, "version embed"]:
         pixels = torch.stack([centre_crop(v, stored.record.side) for v in versions(image)])

@@ -1,6 +1,6 @@
 """Clusters of a sample of a set's images by their embeddings: what there is much of, and what goes."""
 
-import io
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from tqdm import tqdm
 
-from pipelines.curation.whole_images import WHOLE
+from zeroseg.data.embedding_index import StoredVectors
 from zeroseg.data.embeddings import EmbeddingSet
-from zeroseg.data.near_pairs import one_thread, unit
+from zeroseg.data.sharded_index import one_thread, unit
+from zeroseg.errors import InputError
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
@@ -43,17 +44,19 @@ class Cluster:
 def vectors_of(
     stored: EmbeddingSet, shards: ShardSet, places: Int[ndarray, "image 2"], cache: ShardCache
 ) -> tuple[Int[ndarray, "found 2"], Float[ndarray, "found embed"]]:
-    """Those of some images that have an embedding, and the embedding of each."""
-    (row,) = stored.record.views.rows_of(WHOLE)
-    images, embedded = ShardReader(shards, cache), ShardReader(stored.shards, cache)
+    """Those of some images that have an embedding which can be read, and the embedding of each."""
+    images, embedded = ShardReader(shards, cache), StoredVectors(stored, cache)
     by_name = {name: number for number, name in enumerate(stored.shards.names)}
     found, rows = [], []
     for shard, number in tqdm(places.tolist(), "embeddings", unit=" images", delay=2):
         theirs = by_name[shards.names[shard]]
-        place = embedded.number(theirs, images.key(shard, number), number)
-        if place is not None:
-            data = embedded.read(theirs, place, ("0.npy",)).members["0.npy"]
-            rows.append(np.load(io.BytesIO(data))[row].astype(np.float32))
+        place = embedded.reader.number(theirs, images.key(shard, number), number)
+        if place is None:
+            continue
+        with contextlib.suppress(
+            InputError
+        ):  # damaged, or not finite, as `curate` passes them over
+            rows.append(embedded.read([embedded.starts[theirs] + place])[0])
             found.append((shard, number))
     images.close()
     embedded.close()

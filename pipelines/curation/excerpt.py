@@ -79,6 +79,6 @@ def excerpt_of(
 def sample_of(counts: Sequence[int], shards: int, images: int) -> Int[ndarray, "image 2"]:
     """Places of at most so many images, of at most so many shards; the same for the same counts."""
     rng = np.random.default_rng(0)
-    chosen = np.sort(rng.permutation(len(counts))[:shards])
-    places = np.concatenate([[(s, n) for n in range(counts[s])] for s in chosen if counts[s]])
+    chosen = np.sort(rng.permutation(np.flatnonzero(counts))[:shards])
+    places = np.concatenate([[(s, n) for n in range(counts[s])] for s in chosen])
     return places[np.sort(rng.permutation(len(places))[:images])]

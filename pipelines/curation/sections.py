@@ -10,6 +10,7 @@ from pipelines.curation.clusters import Cluster
 from pipelines.curation.excerpt import Excerpt, Least
 from pipelines.curation.groups import Group
 from pipelines.curation.pictures import Picture, Pictures, absent
+from pipelines.curation.vocabulary import TABLE
 from zeroseg.errors import InputError
 from zeroseg.store.selection import LeftOut, Selection
 from zeroseg.store.storage import exists, join, read_bytes
@@ -20,7 +21,6 @@ PAIRS = 96
 """Of all benchmarks together."""
 EXAMPLES = 8
 """Pictures of a reason, and pairs of a kind."""
-VOCABULARY = "vocabulary.csv"
 
 
 class Pair(NamedTuple):
@@ -180,7 +180,7 @@ def vocabulary(folder: str) -> list[Name]:
 
     Raises InputError when the file is damaged.
     """
-    path = join(folder, VOCABULARY)
+    path = join(folder, TABLE)
     if not exists(path):
         return []
     try:

@@ -2,15 +2,13 @@
 
 import torch
 
+from zeroseg.data.embedding_index import WHOLE
 from zeroseg.data.embeddings import EmbeddingSet, open_embeddings
-from zeroseg.data.views import ViewSet
 from zeroseg.errors import InputError
 from zeroseg.models.clip import CLIP, CLIPConfig
 from zeroseg.records import from_json
 from zeroseg.store.shard_cache import ShardCache
 from zeroseg.store.shard_set import ShardSet
-
-WHOLE = ViewSet(grids=(1,))
 
 
 def open_whole_images(path: str, shards: ShardSet, cache: ShardCache) -> EmbeddingSet:
@@ -41,8 +39,8 @@ def teacher_of(stored: EmbeddingSet, path: str, device: torch.device) -> CLIP:
     clip = CLIP(config, device)
     if clip.weights_sha256 != stored.record.weights_sha256:
         raise InputError(
-            f"the embeddings of {path} are of other weights than {config} has now: run `zeroseg embed` "
-            "again, or leave out what needs their teacher (--like, --unlike, --names, --against-cosine "
-            "below 1)"
+            f"the embeddings of {path} are of other weights than {config} has now: bring those back, run "
+            "`zeroseg embed` again, or ask for nothing that needs their teacher (words, pictures, "
+            "--against-cosine below 1)"
         )
     return clip

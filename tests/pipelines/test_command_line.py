@@ -28,6 +28,8 @@ CONFIG = str(ROOT / "configs/scenes_scratch.py")
 COMMANDS = {
     "quickstart": "",
     "embed": "[CONFIG]",
+    "curate": "SHARDS",
+    "curate show": "SELECTION",
     "find": "INDEX",
     "train": "CONFIG",
     "evaluate": "MODEL",

@@ -2,6 +2,7 @@
 
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines import cli
-from pipelines.curate import main
+from pipelines.curate import _begin, main
 from pipelines.shards import main as shards_main
 from shards import scenes
 from shards.build import Limits, build
@@ -133,7 +134,10 @@ def test_finished_it_is_left_as_it_is_and_other_steps_are_refused(
     shards, embeddings, whole, capsys
 ):
     before = content(whole)
+    (whole / ".curating").mkdir()  # as it is where it was stopped before it was tidied
+    (whole / ".curating" / "plan.json").write_text("{}")
     cli.main(["curate", *arguments(shards, embeddings, whole)])
+    assert not (whole / ".curating").exists()
     told = capsys.readouterr().out.splitlines()
     assert told[-1] == f"{whole}: {PHOTOS} of {PHOTOS + 8} images stay"
     assert "       2  exact duplicate" in told
@@ -159,6 +163,14 @@ def test_killed_anywhere_and_continued_it_writes_the_same_bytes(
 def test_two_processes_write_the_files_of_one(shards, embeddings, whole, tmp_path):
     done(program, "pipelines.curate", arguments(shards, embeddings, tmp_path / "s"), ranks=2)
     assert content(tmp_path / "s") == content(whole)
+
+
+def test_a_process_that_was_asked_something_else_than_the_first_is_refused(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(_begin, str(tmp_path), {"steps": {"balance": 3}}, claim=False)
+        _begin(str(tmp_path), {"steps": {"balance": 4}}, claim=True)
+        with pytest.raises(InputError, match="holds a selection of other"):
+            other.result(60)
 
 
 def test_files_alone_need_no_embeddings(shards, tmp_path, pictures):

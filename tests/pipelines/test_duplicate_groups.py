@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.curation.excerpt import sample_of
 from pipelines.curation.groups import NAME, Group, group_lines, groups_of, read_groups
 from zeroseg import InputError
 from zeroseg.store.selection import LeftOut
@@ -73,3 +74,8 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path, line):
     (tmp_path / NAME).write_bytes(line + b"\n")
     with pytest.raises(InputError, match=r"groups.jsonl, line 1.*curate.* again"):
         read_groups(str(tmp_path), 5)
+
+
+def test_a_sample_passes_over_shards_without_an_image():
+    assert sample_of([0, 0, 0, 2], 1, 10).tolist() == [[3, 0], [3, 1]]
+    assert len(sample_of([0, 3, 0, 2], 2, 4)) == 4

@@ -129,18 +129,34 @@ def test_a_picture_is_found_by_itself_and_words_by_their_embedding(
         (["grass", "--shards", "{tmp}/none"], "none"),
         (["grass", "--templates", "none"], "templates 'none' are unknown"),
         (["grass", "--count", "0"], "must be at least 1"),
+        (["grass", "--output", "{tmp}/found.jsonl"], "name a .png"),
     ],
 )
 def test_what_cannot_be_found_is_told_in_a_line(indexed, tmp_path, capsys, more, told):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     more = [text.format(tmp=tmp_path) for text in more]
     with pytest.raises(SystemExit):
-        cli.main(["find", str(indexed), *more, "--output", str(tmp_path / "found.png")])
+        cli.main(["find", str(indexed), "--output", str(tmp_path / "found.png"), *more])
     said = capsys.readouterr().err
     assert told in said
     assert said.startswith("error: ")
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "found.png").exists()
+
+
+def test_a_selection_of_other_images_in_shards_of_the_same_names_is_refused(
+    indexed, tmp_path, capsys
+):
+    others, chosen = str(tmp_path / "others"), str(tmp_path / "chosen")
+    build(scenes.Scenes("test", 42).source(), others, Limits(images_per_shard=8, workers=0))
+    leave_out(others, Path(chosen), [3])
+    output = str(tmp_path / "found.png")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["find", str(indexed), "grass", "--selection", chosen, "--output", output])
+    said = capsys.readouterr().err
+    assert "is of other shards (shard-000000.tar has another SHA-256)" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_embeddings_of_other_weights_are_refused(indexed, tmp_path, capsys):
