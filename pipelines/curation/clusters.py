@@ -56,7 +56,7 @@ def vectors_of(
         with contextlib.suppress(
             InputError
         ):  # damaged, or not finite, as `curate` passes them over
-            rows.append(embedded.read([embedded.starts[theirs] + place])[0])
+            rows.append(embedded.read([int(embedded.starts[theirs]) + place])[0])
             found.append((shard, number))
     images.close()
     embedded.close()
