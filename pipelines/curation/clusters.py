@@ -53,9 +53,7 @@ def vectors_of(
         place = embedded.reader.number(theirs, images.key(shard, number), number)
         if place is None:
             continue
-        with contextlib.suppress(
-            InputError
-        ):  # damaged, or not finite, as `curate` passes them over
+        with contextlib.suppress(InputError):  # damaged or not finite: `curate` leaves it out too
             rows.append(embedded.read([int(embedded.starts[theirs]) + place])[0])
             found.append((shard, number))
     images.close()
