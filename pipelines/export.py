@@ -26,6 +26,7 @@ from torch.export import ExportedProgram
 from pipelines.cli import choose
 from pipelines.command_line import UNSET, read
 from pipelines.run.folder import code
+from shards.labelled import need_package
 from shards.scenes import scene
 from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.errors import InputError
@@ -102,6 +103,8 @@ def export_onnx(config: ONNXExport) -> Agreement:
     Raises InputError for a model that is no graph, and for that.
     """
     _check_suffix(config.file, "onnx")
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        need_package(package, "zeroseg export onnx", "onnx")
     pictures = [picture_pixels(path) for path in config.photos] or drawn()
     model, about, images, text = _programs(config)
     about = dataclasses.replace(about, precision=config.precision)

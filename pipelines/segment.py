@@ -129,7 +129,7 @@ def _words(config: SegmentConfig) -> tuple[list[str], float | tuple[str, ...] | 
         raise InputError(f"--classes or --vocabulary: {have}, name one of them")
     background = background_of(config.background, config.protocol.background_threshold)
     if config.vocabulary and background is not None:
-        raise InputError("background is of --classes: leave it out with --vocabulary")
+        raise InputError("--background is of --classes: leave it out with --vocabulary")
     if not 0 < config.same_cosine <= 1:
         raise InputError(f"--same-cosine is {config.same_cosine}: it is above 0, and 1 at most")
     names = vocabulary_of(config.vocabulary) if config.vocabulary else words_of(config.classes)

@@ -175,10 +175,10 @@ def read_file(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read ({error.strerror}): unpack it again") from error
 
 
-def need_package(package: str, purpose: str) -> None:
-    """Raises InputError when an optional package is not installed."""
+def need_package(package: str, purpose: str, extra: str = "build") -> None:
+    """Raises InputError when a package of an extra is not installed."""
     if importlib.util.find_spec(package) is None:
-        raise InputError(f"{purpose} needs {package}: run `pip install 'zeroseg[build]'`")
+        raise InputError(f"{purpose} needs {package}: run `pip install 'zeroseg[{extra}]'`")
 
 
 def names_in(path: Path) -> list[str]:

@@ -53,7 +53,8 @@ def _interface(legend: Legend) -> str:
 def _tasks(pictures: Iterable[LabelledPicture], legend: Legend) -> Iterator[str]:
     for number, picture in enumerate(pictures, 1):
         is_url = "://" in picture.where and not picture.is_local
-        photo = picture.where if is_url else f"/data/local-files/?d={quote(picture.name)}"
+        place = quote(picture.name, errors="surrogateescape")  # a name may be no UTF-8
+        photo = picture.where if is_url else f"/data/local-files/?d={place}"
         regions = [_region(legend.classes[label], mask) for label, mask in picture.masks(legend)]
         yield json.dumps(
             {"id": number, "data": {"image": photo}, "annotations": [{"result": regions}]}

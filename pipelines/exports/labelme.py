@@ -16,7 +16,8 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from pipelines.exports.pictures import LabelledPicture, Legend, box_of
-from shards.sample import encoded
+from shards.sample import encoded, error_text
+from zeroseg.errors import InputError
 from zeroseg.store.storage import write_atomically
 
 VERSION = "5.3.0"
@@ -36,7 +37,7 @@ def write(folder: Path, pictures: Iterable[LabelledPicture], legend: Legend) -> 
 def _content(file: Path, picture: LabelledPicture, legend: Legend) -> dict[str, Any]:
     height, width = picture.labels.shape
     photo = os.path.relpath(picture.where, file.parent) if picture.is_local else picture.name
-    inside = None if picture.is_local else base64.b64encode(picture.read()).decode("ascii")
+    inside = None if picture.is_local else base64.b64encode(_photo(picture)).decode("ascii")
     return {
         "version": VERSION,
         "flags": {},
@@ -46,6 +47,19 @@ def _content(file: Path, picture: LabelledPicture, legend: Legend) -> dict[str, 
         "imageHeight": height,
         "imageWidth": width,
     }
+
+
+def _photo(picture: LabelledPicture) -> bytes:
+    """Its file. Raises InputError where that cannot be had any more."""
+    try:
+        return picture.read()
+    except InputError:
+        raise
+    except Exception as error:  # whatever a storage makes of what is gone
+        raise InputError(
+            f"{picture.where} cannot be read again for --export labelme ({error_text(error)}): mend it, or leave "
+            "labelme out"
+        ) from error
 
 
 def _shape(name: str, mask: Bool[ndarray, "height width"]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class Loaded(NamedTuple):
     """A picture at its own size, and at the model's."""
 
     source: Source
+    version: str
+    """Of the source, told before it was read: what changes meanwhile is segmented again."""
     pixels: UInt8[Tensor, "3 height width"]
     scaled: UInt8[Tensor, "3 rows columns"]
 
@@ -32,6 +34,8 @@ class Answered(NamedTuple):
     """A picture and what the model says of each of its pixels."""
 
     source: Source
+    version: str
+    """As in `Loaded`."""
     pixels: UInt8[Tensor, "3 height width"]
     labels: Int[Tensor, "height width"]
     scores: Float[Tensor, "height width"]
@@ -59,11 +63,11 @@ def answered(
         if isinstance(question, OpenVocabulary):  # each picture is asked about its own names
             for one, image, size in zip(batch, images, sizes, strict=True):
                 labels, scores, named = question.name(segmenter, image[None], size)
-                yield Answered(one.source, one.pixels, labels.cpu(), scores.cpu(), named)
+                yield Answered(*one[:3], labels.cpu(), scores.cpu(), named)
             continue
         found = answers(segmenter, images, task, sizes)
         for one, (scores, labels) in zip(batch, found, strict=True):
-            yield Answered(one.source, one.pixels, labels.cpu(), scores.cpu())
+            yield Answered(*one[:3], labels.cpu(), scores.cpu())
 
 
 def _batches(
@@ -95,6 +99,6 @@ def _batches(
 
 
 def _loaded(source: Source, task: Task, multiple: int) -> Loaded:
-    pixels = decode_image(source.read())
+    version, pixels = source.version(), decode_image(source.read())
     size = task.protocol.picture_size((pixels.shape[1], pixels.shape[2]), multiple)
-    return Loaded(source, pixels, resized(pixels, size))
+    return Loaded(source, version, pixels, resized(pixels, size))

@@ -57,12 +57,17 @@ class Outputs:
                 f"{self.folder} has the answer of {where} under the name of {source.where}: choose "
                 "another --output"
             )
-        return version == source.version() and all(
-            self._path(source, kind).exists() for kind in self._kinds
-        )
+        try:
+            now = source.version()
+        except OSError:  # a link to nothing, say: reading it will tell
+            return False
+        return version == now and all(self._path(source, kind).exists() for kind in self._kinds)
 
     def write(self, answer: Answered) -> str:
-        """Write all files, the facts last; return what they show in a line."""
+        """Write all files, the facts last; return what they show in a line.
+
+        Files of an earlier answer that are not asked for now are removed, since they are of other pixels.
+        """
         classes, labels = self.legend.classes, answer.labels
         share = torch.bincount(labels.flatten(), minlength=len(classes)) / labels.numel()
         present = {i: name for i, name in enumerate(classes) if share[i] > 0}
@@ -75,7 +80,7 @@ class Outputs:
         about |= {
             "protocol": dataclasses.asdict(self.protocol),
             "source": answer.source.where,
-            "version": answer.source.version(),
+            "version": answer.version,
         }
         files = {LABELS: self._indexed(labels.numpy())}
         if self.overlays:
@@ -83,6 +88,8 @@ class Outputs:
         if self.confidence:
             pixels, about["confidence"] = _grey(answer.scores, self.protocol)
             files[CONFIDENCE] = encoded(pixels, "png")
+        for kind in {OVERLAY, CONFIDENCE} - files.keys():
+            self._path(answer.source, kind).unlink(missing_ok=True)
         for kind, data in files.items():
             write_atomically(str(self._path(answer.source, kind)), data)
         text = json.dumps(about, indent=2)

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from label_studio_converter.brush import decode_rle
 from PIL import Image
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
@@ -27,6 +26,7 @@ from shards.labelme import LabelMe
 from shards.sample import Sample
 from zeroseg.data.label_files import label_ids
 from zeroseg.errors import InputError
+from zeroseg.store.reader import UnreadableShard
 
 NAMES = ("background", "cat", "sofa, couch", "grass")
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
@@ -116,10 +116,35 @@ def test_labelme_reads_its_files(exported, maps):
 
 @settings(max_examples=40)
 @given(arrays(bool, SHAPES))
-def test_brush_strokes_are_what_label_studio_decodes(mask):
-    values = np.array(decode_rle(list(packed(mask)))).reshape(*mask.shape, 4)
-    assert np.array_equal(values[..., 3], 255 * mask)
+def test_brush_strokes_are_read_as_they_were_written(mask):
     assert np.array_equal(brushed(packed(mask), mask.shape[::-1]), mask)
+
+
+def test_brush_strokes_by_hand():
+    """One pixel of two: 4 values of 0 and 4 of 255, each in one block of the shortest length."""
+    bits = f"{8:032b}" + "00111" + "0010" + "0011" + "0111" + "1111"
+    bits += ("1" + "00" + "011" + "0" * 8) + ("1" + "00" + "011" + "1" * 8)
+    data = int(bits + "0" * (-len(bits) % 8), 2).to_bytes(-(-len(bits) // 8))
+    assert packed(np.array([[False, True]])) == data
+
+
+def test_a_photo_whose_name_is_no_utf8_keeps_its_bytes(tmp_path):
+    labels = np.ones((2, 2), np.uint8)
+    about = LabelledPicture("caf\udce9.jpg", "/p/caf\udce9.jpg", True, "caf\udce9", labels, bytes)
+    for write in FORMATS.values():
+        write(tmp_path, iter([about]), Legend(NAMES, background=True))
+    (task,) = json.loads((tmp_path / "label-studio.json").read_text())
+    assert task["data"]["image"] == "/data/local-files/?d=caf%E9.jpg"
+
+
+def test_a_photo_that_is_gone_since_is_one_line_of_the_export(tmp_path):
+    def gone() -> bytes:
+        raise UnreadableShard("closed")
+
+    labels = np.ones((2, 2), np.uint8)
+    about = LabelledPicture("k", "a.tar: k", False, "k", labels, gone)
+    with pytest.raises(InputError, match="a.tar: k cannot be read again .* leave labelme out"):
+        FORMATS["labelme"](tmp_path, iter([about]), Legend(NAMES, background=True))
 
 
 def test_a_long_stroke_is_several_blocks():

@@ -18,6 +18,7 @@ from PIL import Image
 
 import zeroseg
 from pipelines import cli
+from pipelines.segmenting.batches import answered
 from pipelines.segmenting.inputs import sources
 from pipelines.segmenting.words import background_of, words_of
 from shards.scenes import scene
@@ -90,6 +91,47 @@ def test_what_is_whole_is_left_and_what_changed_is_made_again(photos, output, tm
     assert again == {out / "b.labels.png", out / "sub/a.labels.png"}
     assert ids(out, "sub/a").shape == (40, 50)
     assert "5 of 5 pictures, 3 of them there already" in capsys.readouterr().out
+
+
+def test_no_file_of_an_earlier_picture_stays_beside_the_answer(tmp_path):
+    photo, out = tmp_path / "a.png", tmp_path / "out"
+    Image.new("RGB", (40, 30), "red").save(photo)
+    segment(photo, output=out, options=("--confidence",))
+    Image.new("RGB", (50, 40), "blue").save(photo)
+    segment(photo, output=out, options=("--no-overlays",))
+    assert {p.name for p in out.glob("a.*")} == {"a.labels.png", "a.json"}
+    segment(photo, output=out, options=("--confidence",))
+    assert Image.open(out / "a.confidence.png").size == (50, 40)
+
+
+def test_a_picture_that_changes_while_others_are_awaited_is_made_again(tmp_path):
+    photo = painted(tmp_path, ["a.jpg"]) / "a.jpg"
+    (source,) = sources([str(photo)], tmp_path / "out")
+    before = source.version()
+
+    def read() -> bytes:
+        data = photo.read_bytes()
+        photo.write_bytes(b"another, which is being written")
+        return data
+
+    model = zeroseg.load(MODEL)
+    asked = model.task(WORDS), model.segmenter(), 1, pytest.fail
+    (answer,) = answered([source._replace(read=read)], *asked)
+    assert answer.version == before != source.version()
+
+
+def test_an_answered_link_to_nothing_is_named_and_stops_no_other(tmp_path):
+    mine, out = painted(tmp_path / "p", ["x.jpg", "y.jpg"]), tmp_path / "out"
+    (mine / "z.jpg").symlink_to(tmp_path / "z.jpg")
+    shutil.copy(mine / "x.jpg", tmp_path / "z.jpg")
+    segment(mine, output=out)
+    (tmp_path / "z.jpg").unlink()
+    (out / "y.json").unlink()
+    with pytest.raises(SystemExit) as stop:
+        segment(mine, output=out)
+    assert stop.value.code == 1
+    assert (out / "unreadable.txt").read_text().startswith(f"{mine / 'z.jpg'}: ")
+    assert (out / "y.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_student_names_its_segments(student, photo, tmp_path):
         ("--vocabulary voc20 --classes cat,dog", "--classes or --vocabulary: both are there"),
         ("--vocabulary ade8470", "--vocabulary ade8470 cannot be read as text"),
         ("--vocabulary {}/empty.txt", "empty.txt has no name: write one in each line"),
-        ("--vocabulary voc20 --background sky", "background is of --classes"),
+        ("--vocabulary voc20 --background sky", "--background is of --classes"),
         ("--vocabulary voc20 --shortlist 0", "--shortlist is 0: at least 1"),
         ("--vocabulary voc20 --same-cosine 0", "--same-cosine is 0.0: it is above 0"),
     ],

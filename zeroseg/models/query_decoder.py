@@ -27,7 +27,8 @@ def sine_positions(
     )
 
     def along(cells: int) -> Float[Tensor, "side half"]:
-        place = torch.arange(1, cells + 1, device=device) * (2 * math.pi) / cells
+        step = torch.full((), 2 * math.pi, dtype=torch.float64, device=device) / cells
+        place = torch.arange(1, cells + 1, device=device) * step.float()
         angles = place[:, None] / periods
         return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=2).flatten(1)
 
