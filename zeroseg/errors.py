@@ -19,5 +19,9 @@ class NoRoom(InputError):
     be lost as well."""
 
 
+class UnfitPicture(InputError):
+    """A model does not take a picture of this size; others it may."""
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()

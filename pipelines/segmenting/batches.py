@@ -1,6 +1,6 @@
 """Pictures read and decoded, in batches whose pictures a model sees at one size."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from pipelines.segmenting.inputs import Source
 from shards.sample import error_text
 from zeroseg.data.images import decode_image, resized
-from zeroseg.errors import NoRoom
+from zeroseg.errors import NoRoom, UnfitPicture
 from zeroseg.evaluation.evaluate import answers
 from zeroseg.evaluation.open_vocabulary import Named, OpenVocabulary
 from zeroseg.evaluation.task import Task
@@ -51,23 +51,34 @@ def answered(
     batch_size: int,
     lose: Callable[[Source, str], None],
 ) -> Iterator[Answered]:
-    """Every picture's answer, as it comes; `lose` is told of each that cannot be read, and why.
+    """Every picture's answer, as it comes; `lose` is told of each that cannot be read or does not fit, and why.
 
     Raises NoRoom where a disk is full.
     """
     task = question if isinstance(question, Task) else question.task
-    device = task.queries.embeddings.device
     for batch in _batches(todo, task, segmenter.multiple, batch_size, lose):
-        images = (torch.stack([one.scaled for one in batch]).float() / 255).to(device)
-        sizes = [(one.pixels.shape[1], one.pixels.shape[2]) for one in batch]
-        if isinstance(question, OpenVocabulary):  # each picture is asked about its own names
-            for one, image, size in zip(batch, images, sizes, strict=True):
-                labels, scores, named = question.name(segmenter, image[None], size)
-                yield Answered(*one[:3], labels.cpu(), scores.cpu(), named)
-            continue
-        found = answers(segmenter, images, task, sizes)
-        for one, (scores, labels) in zip(batch, found, strict=True):
-            yield Answered(*one[:3], labels.cpu(), scores.cpu())
+        try:
+            yield from _asked(batch, question, segmenter)
+        except UnfitPicture as error:
+            for one in batch:
+                lose(one.source, str(error))
+
+
+def _asked(
+    batch: Sequence[Loaded], question: Task | OpenVocabulary, segmenter: Segmenter
+) -> Iterator[Answered]:
+    task = question if isinstance(question, Task) else question.task
+    device = task.queries.embeddings.device
+    images = (torch.stack([one.scaled for one in batch]).float() / 255).to(device)
+    sizes = [(one.pixels.shape[1], one.pixels.shape[2]) for one in batch]
+    if isinstance(question, OpenVocabulary):  # each picture is asked about its own names
+        for one, image, size in zip(batch, images, sizes, strict=True):
+            labels, scores, named = question.name(segmenter, image[None], size)
+            yield Answered(*one[:3], labels.cpu(), scores.cpu(), named)
+        return
+    found = answers(segmenter, images, task, sizes)
+    for one, (scores, labels) in zip(batch, found, strict=True):
+        yield Answered(*one[:3], labels.cpu(), scores.cpu())
 
 
 def _batches(

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -119,6 +120,13 @@ def test_sine_positions_by_hand():
     row, column = torch.tensor(torch.pi), torch.tensor(3 * step)
     expected = [f(x / p) for x in (row, column) for p in (1, 100) for f in (torch.sin, torch.cos)]
     torch.testing.assert_close(places[2], torch.stack(expected))
+
+
+def test_sine_positions_round_as_those_that_models_were_trained_with():
+    """Of a step that is rounded once: another order differs in the last bit."""
+    for cells in (3, 7, 28):
+        place = torch.arange(1, cells + 1) * (2 * math.pi / cells)
+        assert sine_positions(cells, 1, 4)[:, 0].equal(place.sin())
 
 
 @torch.no_grad()

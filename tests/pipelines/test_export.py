@@ -103,6 +103,17 @@ def test_segment_takes_a_file(file, tmp_path):
     assert np.array_equal(labels, zeroseg.load(file).segment(tmp_path / "photo.png", STUFF).numpy())
 
 
+def test_a_picture_that_is_too_thin_for_a_file_is_named_and_stops_no_other(file, tmp_path):
+    Image.new("RGB", (400, 1)).save(tmp_path / "thin.png")
+    Image.new("RGB", (60, 50)).save(tmp_path / "wide.png")
+    words = ["segment", str(file), str(tmp_path), "--classes", ",".join(STUFF)]
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*words, "--output", str(tmp_path / "out")])
+    assert stop.value.code == 1
+    assert "takes sides from 16" in (tmp_path / "out/unreadable.txt").read_text()
+    assert (tmp_path / "out/wide.labels.png").exists()
+
+
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_smaller_weights_answer_nearly_alike(run, copy, precision):
     before = copy.stat().st_size

@@ -143,7 +143,7 @@ def test_a_photo_that_is_gone_since_is_one_line_of_the_export(tmp_path):
 
     labels = np.ones((2, 2), np.uint8)
     about = LabelledPicture("k", "a.tar: k", False, "k", labels, gone)
-    with pytest.raises(InputError, match="a.tar: k cannot be read again .* leave labelme out"):
+    with pytest.raises(InputError, match=r"a\.tar: k cannot be read again .* leave labelme out"):
         FORMATS["labelme"](tmp_path, iter([about]), Legend(NAMES, background=True))
 
 

@@ -13,7 +13,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from zeroseg.datasets.queries import Queries
-from zeroseg.errors import InputError
+from zeroseg.errors import InputError, UnfitPicture
 from zeroseg.evaluation.class_masks import Words, embedding_words
 from zeroseg.evaluation.correction import Correction
 from zeroseg.evaluation.fusion import calibrated
@@ -86,7 +86,7 @@ class ExportedSegmenter:
     ) -> Float[Tensor, "batch query rows columns"]:
         """Scores as that model gave them.
 
-        Raises InputError for embeddings of another width, and sides below two of `multiple`.
+        Raises InputError for embeddings of another width, and UnfitPicture for sides below two of `multiple`.
         """
         own = self.about.own_words
         classes = self.own(queries.names) if self.own else queries.embeddings
@@ -97,7 +97,7 @@ class ExportedSegmenter:
             )
         if min(images.shape[2:]) < 2 * self.multiple:
             height, width = images.shape[2:]
-            raise InputError(
+            raise UnfitPicture(
                 f"image of {height} x {width} pixels: an exported model takes sides from "
                 f"{2 * self.multiple}, set protocol.short_side"
             )
