@@ -50,7 +50,7 @@ from zeroseg.methods import saved
 from zeroseg.methods.method import MethodConfig
 from zeroseg.models.clip import CLIP
 from zeroseg.models.segmenter import Segmenter
-from zeroseg.predictor import PREFIX, Predictor, load, picture_pixels
+from zeroseg.predictor import PREFIX, Predictor, load, own_classes, picture_pixels
 from zeroseg.store.local_files import move, temporary_folder
 
 KINDS = {
@@ -100,11 +100,13 @@ class Opened(NamedTuple):
 def export_onnx(config: ONNXExport) -> Agreement:
     """Write the file and that of its text tower; nothing where label maps differ by more than `LIMITS`.
 
-    Raises InputError for a model that is no graph, and for that.
+    Raises InputError for a model that is no graph, for words that are no classes, and for that.
     """
     _check_suffix(config.file, "onnx")
     for package in ("onnx", "onnxruntime", "onnxscript"):
         need_package(package, "zeroseg export onnx", "onnx")
+    names = config.classes.split(",")
+    own_classes(names, background=False)
     pictures = [picture_pixels(path) for path in config.photos] or drawn()
     model, about, images, text = _programs(config)
     about = dataclasses.replace(about, precision=config.precision)
@@ -114,7 +116,7 @@ def export_onnx(config: ONNXExport) -> Agreement:
         save_onnx(text, text_file(file), [TOKENS], EMBEDDINGS, "fp32")
         describe(text_file(file), described_text(model.clip))
         describe(file, about)
-        found = _compared(model.predictor, load(file), pictures, config.classes.split(","))
+        found = _compared(model.predictor, load(file), pictures, names)
         found.check(config.precision)
         describe(
             file,

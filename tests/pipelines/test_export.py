@@ -206,6 +206,12 @@ def test_a_program_of_torch_answers_as_the_model(clip, tmp_path):
     torch.testing.assert_close(graph(tokens), clip.encode_text(["a red car"]), atol=1e-5, rtol=1e-4)
 
 
+def test_words_that_are_no_classes_are_refused_before_the_model_is_opened(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["export", "onnx", "nowhere", str(tmp_path / "x.onnx"), "--classes", "cat"])
+    assert "nowhere" not in capsys.readouterr().err
+
+
 def test_a_name_of_another_kind_is_refused_before_anything(tmp_path):
     with pytest.raises(SystemExit):
         cli.main(["export", "onnx", "clip:zeroseg-scenes:maskclip", str(tmp_path / "x.pt2")])
