@@ -1,6 +1,6 @@
 """Photos of a benchmark hidden among training photos: what `zeroseg curate --against` finds of each kind of copy.
 
-    ZEROSEG_REAL=... uv run python -m benchmarks.leaks --output docs/benchmarks/leaks.json
+    ZEROSEG_REAL=... uv run python -m benchmarks.leaks --output leaks.json
 
 A copy of every kind of each of the benchmark's photos is hidden among the training photos. Benchmark and training
 photos are cut in halves. Of a step, on the first half, the lowest cosine is taken at which `PRECISION` of what
