@@ -45,7 +45,7 @@ from zeroseg.export.description import (
 )
 from zeroseg.export.graph import TextGraph, described_text, image_graph, own_words
 from zeroseg.export.program import describe, image_program, save_onnx, save_torch, text_program
-from zeroseg.export.session import text_file
+from zeroseg.export.session import file_digest, text_file
 from zeroseg.methods import saved
 from zeroseg.methods.method import MethodConfig
 from zeroseg.models.clip import CLIP
@@ -115,6 +115,7 @@ def export_onnx(config: ONNXExport) -> Agreement:
         save_onnx(images, file, [IMAGES, CLASSES], SCORES, config.precision)
         save_onnx(text, text_file(file), [TOKENS], EMBEDDINGS, "fp32")
         describe(text_file(file), described_text(model.clip))
+        about = dataclasses.replace(about, text_sha256=file_digest(text_file(file)))
         describe(file, about)
         found = _compared(model.predictor, load(file), pictures, names)
         found.check(config.precision)
@@ -138,8 +139,9 @@ def export_torch(config: TorchExport) -> None:
     model, about, images, text = _programs(config)
     with temporary_folder(config.file.absolute().parent) as folder:
         file = folder / config.file.name
-        save_torch(images, file, about)
         save_torch(text, text_file(file), described_text(model.clip))
+        digest = file_digest(text_file(file))
+        save_torch(images, file, dataclasses.replace(about, text_sha256=digest))
         for path in (text_file(file), file):
             move(path, config.file.with_name(path.name))
     print(f"{config.file}: {config.file.stat().st_size / 1e6:.1f} MB")

@@ -45,6 +45,8 @@ class ExportedModel:
     """Of pixels in [0, 1]; the graph itself takes it away."""
     std: tuple[float, ...]
     """That the graph divides by."""
+    text_sha256: str = ""
+    """Of the file of the text tower that was written beside it."""
     own_words: OwnWords | None = None
     precision: Precision = "fp32"
     differing: float = 0.0

@@ -54,7 +54,8 @@ class ExportedWords(TextEncoder):
             context_length=self.about.context_length, clean=self.about.clean
         )
         self.mean = torch.tensor(mean).view(1, 3, 1, 1)
-        self.weights_sha256 = _digest(file, text_file(file))
+        digests = " ".join(file_digest(path) for path in (file, text_file(file)))
+        self.weights_sha256 = hashlib.sha256(digests.encode()).hexdigest()
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "text embed"]:
         """Unit-norm embeddings of sentences."""
@@ -114,12 +115,12 @@ def load_exported(path: Path) -> ExportedSegmenter:
     Raises InputError when one of them is missing, broken or another's.
     """
     session, about = opened(path, ExportedModel)
-    words = ExportedWords(path, about.mean)
-    if words.embed_dim != about.embed_dim:
+    if text_file(path).is_file() and file_digest(text_file(path)) != about.text_sha256:
         raise InputError(
-            f"{text_file(path)} embeds in {words.embed_dim} dimensions, {path} takes {about.embed_dim}: "
-            "keep each beside the one that it was exported with"
+            f"{text_file(path)} is not the text tower that {path} was exported with: keep each beside its "
+            "own, or export both again"
         )
+    words = ExportedWords(path, about.mean)
     own = None
     if about.own_words is not None:
         own = embedding_words(lambda: words, about.own_words.templates)
@@ -169,9 +170,7 @@ def opened(path: Path, kind: type[About]) -> tuple[Any, About]:
     return session, read_record(kind, text, str(path))
 
 
-def _digest(*files: Path) -> str:
-    digests = []
-    for file in files:
-        with file.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
