@@ -185,7 +185,7 @@ def test_two_processes_train_and_score_like_one(shards, tmp_path):
         (["segment", "/nowhere", "README.md", "--classes", "cat"], "at least two"),
         (["segment", "/nowhere", "README.md", "--classes", "cat, dog, cat"], "cat twice"),
         (["segment", "/nowhere", "nothing.jpg", "--classes", "cat, dog"], "nothing.jpg"),
-        (["segment", "/nowhere", "README.md", "--classes", "cat, dog"], "README.md"),
+        (["segment", "/nowhere", "README.md", "--classes", "cat, dog"], "/nowhere"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(args, names, capsys, monkeypatch):
