@@ -5,8 +5,9 @@
 Of 12,000 embedded scenes half are near copies of others, and four fifths of the rest hold the same three classes.
 A student for each seed is trained in the same steps on everything, on a random third, on a third that `zeroseg
 curate` leaves (`--duplicates 1 --balance N`), and on what it leaves by its default cosine (`--duplicates
---balance N`); each is read as was chosen on the validation split, and scored zero-shot on the test split. Goes on
-where it was stopped; another corpus or length belongs into another output folder.
+--balance N`); each is read as was chosen on the validation split, and scored zero-shot on the test split, beside
+readings of the teacher that train nothing. Goes on where it was stopped; another corpus or length belongs
+into another output folder.
 """
 
 import dataclasses
@@ -23,7 +24,7 @@ from benchmarks.curated_corpus import FLOOD, FREQUENT, VARIED, corpus, pictures
 from configs.quickstart import teacher as TEACHER
 from pipelines.curate import curate
 from pipelines.curation.config import COPY, CurateConfig
-from pipelines.generalised.scoring import score, students
+from pipelines.generalised.scoring import NOTHING, score, students, untrained_rows
 from pipelines.generalised.side_by_side import Job, side_by_side
 from pipelines.generalised.worlds import LIMITS, WORLDS
 from pipelines.quickstart import (
@@ -194,12 +195,14 @@ def composition(config: BenchmarkConfig) -> str:
 
 
 def results(config: BenchmarkConfig) -> dict[str, dict[int, RunResult]]:
-    """What is scored, by row and seed."""
+    """What is scored, by row and seed; what nothing was trained for has seed 0."""
     found: dict[str, dict[int, RunResult]] = {}
     for row in (EVERYTHING, DRAWN, CURATED, DEFAULT):
         for seed in config.seeds:
             for entry in results_of(config.run(row, seed), row):
                 found.setdefault(row, {})[seed] = entry
+    for entry in results_of(config.output / NOTHING, NOTHING):
+        found[entry.result.name] = {0: entry}
     return found
 
 
@@ -216,7 +219,8 @@ def scores(rows: Mapping[str, Mapping[int, RunResult]]) -> str:
         cells = []
         for of in SPLITS.values():
             values = [100 * float(mean_over(iou[list(of)])) for iou in ious]
-            cells.append(f"{mean(values):.1f} ({min(values):.1f} to {max(values):.1f})")
+            between = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.1f}{between}")
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -249,6 +253,7 @@ def main(config: BenchmarkConfig) -> None:
         for seed in config.seeds
         for row in rows
     ]
+    jobs.append(Job(NOTHING, untrained_rows, (WORLD, config.output)))
     print(composition(config), flush=True)
     side_by_side(jobs, config.processes, config.output / "logs")
     found = results(config)

@@ -5,8 +5,9 @@
     zeroseg seen-unseen --world voc                     # real photos, of $ZEROSEG_REAL
     zeroseg seen-unseen --only zs3net zegformer
 
-Goes on where it was stopped. Prints a table of all rows and whether the orders that papers report hold, and
-writes both into the output folder. Nothing is chosen on what is scored.
+Goes on where it was stopped. Prints a table of all rows, whether the orders that papers report hold, and how far
+the student is above its teacher's readings, and writes them into the output folder. Nothing is chosen on what
+is scored.
 """
 
 import dataclasses
@@ -18,7 +19,15 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.command_line import UNSET, read
-from pipelines.generalised.rows import CLAIMS, CORRECTED, STUDENT, UNTRAINED, Reading, readings
+from pipelines.generalised.rows import (
+    ABOVE_NOTHING,
+    CLAIMS,
+    CORRECTED,
+    STUDENT,
+    UNTRAINED,
+    Reading,
+    readings,
+)
 from pipelines.generalised.scoring import (
     NOTHING,
     method_rows,
@@ -27,7 +36,7 @@ from pipelines.generalised.scoring import (
     untrained_rows,
 )
 from pipelines.generalised.side_by_side import Job, side_by_side
-from pipelines.generalised.summary import orders, table, verdicts
+from pipelines.generalised.summary import differences, orders, table, verdicts
 from pipelines.generalised.worlds import WORLDS, World
 from pipelines.report.runs import RunResult, results_of
 from zeroseg.errors import InputError
@@ -66,7 +75,8 @@ def seen_unseen(config: SeenUnseenConfig) -> str:
     side_by_side(jobs, config.processes, output / "logs")
     found = results(world, output, asked, config.seeds, rows)
     minutes = (time.monotonic() - begun) / 60
-    text = f"{table(found)}\n\n{orders(verdicts(CLAIMS, found))}\n"
+    papers, ours = (verdicts(claims, found) for claims in (CLAIMS, ABOVE_NOTHING))
+    text = f"{table(found)}\n\n{orders(papers)}\n\n{differences(ours)}\n"
     (output / "seen_unseen.md").write_text(text, encoding="utf-8")
     print(f"\n{text}\n{output}/seen_unseen.md written, {minutes:.1f} minutes in all")
     return text

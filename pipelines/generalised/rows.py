@@ -23,11 +23,11 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One row above another, as a paper reports it."""
+    """One row above another, as a paper reports it, or as we ask."""
 
     claim: str
     source: str
-    """What the paper has, and where."""
+    """What the paper has, and where; empty where it is ours."""
     higher: str
     lower: str
     score: Score = "unseen_miou"
@@ -186,3 +186,12 @@ CLAIMS: tuple[Order | Bound, ...] = (
         lower="zsseg, learnt prompt",
     ),
 )
+
+ABOVE_NOTHING: tuple[Order, ...] = tuple(
+    Order(
+        claim="a training is worth more than none", source="", higher=ours, lower=bar, score="hiou"
+    )
+    for ours in (STUDENT, CORRECTED)
+    for bar in UNTRAINED
+)
+"""What no paper reports: the student beside every reading of its teacher."""

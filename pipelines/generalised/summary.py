@@ -68,11 +68,23 @@ def orders(found: Sequence[Verdict]) -> str:
     head = "| what papers report | by | what the paper has | here | points, and 95 % of resamples, of each seed |"
     lines = [head, "|---" * 5 + "|"]
     for claim, word, findings in found:
-        numbers = "; ".join(f"{f.value:+.1f} ({f.low:+.1f} to {f.high:+.1f})" for f in findings)
-        if isinstance(claim, Bound):
-            numbers = "; ".join(f"{f.value:.1f} ({f.low:.1f} to {f.high:.1f})" for f in findings)
-        lines.append(f"| {claim.claim} | {_by(claim)} | {claim.source} | **{word}** | {numbers} |")
+        told = _numbers(claim, findings)
+        lines.append(f"| {claim.claim} | {_by(claim)} | {claim.source} | **{word}** | {told} |")
     return "\n".join(lines)
+
+
+def differences(found: Sequence[Verdict]) -> str:
+    """Markdown: a row for each order that is no paper's."""
+    lines = ["| ours | here | points, and 95 % of resamples, of each seed |", "|---" * 3 + "|"]
+    lines += [f"| {_by(c)} | **{word}** | {_numbers(c, of)} |" for c, word, of in found]
+    return "\n".join(lines)
+
+
+def _numbers(claim: Order | Bound, findings: Sequence[Finding]) -> str:
+    sign = "+" if isinstance(claim, Order) else ""
+    return "; ".join(
+        f"{f.value:{sign}.1f} ({f.low:{sign}.1f} to {f.high:{sign}.1f})" for f in findings
+    )
 
 
 def _by(claim: Order | Bound) -> str:

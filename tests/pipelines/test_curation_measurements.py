@@ -13,6 +13,7 @@ from benchmarks.curated_corpus import FLOOD, FREQUENT, KINDS, VARIED, corpus, pi
 from benchmarks.curated_training import BenchmarkConfig, draw, stays
 from benchmarks.duplicates import chosen
 from benchmarks.leaks import Found, lowest, measured
+from benchmarks.words import likeness, names_told, of_word
 from shards.build import Limits, build
 from shards.scenes import draw as draw_scene
 from zeroseg.data.label_files import decode_labels
@@ -99,3 +100,22 @@ def test_a_copy_counts_for_its_own_photo_alone_and_a_training_photo_never():
     assert row["precision"] == round(len(CHANGES) / (2 * len(CHANGES) + 1), 4)
     assert {row[kind] for kind in CHANGES} == {0.5}
     assert measured(origins, [(Found(cosines, photos), 0.99)])["precision"] == 1
+
+
+def test_a_word_is_told_beside_chance():
+    cosines = np.array([0.9, 0.1, 0.5, 0.2, 0.4])
+    has = np.array([True, False, False, True, False])
+    found = of_word(cosines, has)
+    assert found[:3] == (2, 0.4, 0.5)  # of the two most like it one has it
+    assert found[3:] == pytest.approx((0.55, 0.4))
+
+
+def test_photos_of_names_are_counted_and_those_most_like_a_name_compared():
+    rows = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [-1, 0], [0, 1]], np.float32)
+    which, cosines = np.array([0, 0, 0, 0, 0, 2]), np.array([0.9, 0.8, 0.1, 0.2, 0.3, 0.5])
+    told = names_told(("a", "b", "c"), which, 2)
+    assert told.startswith("6 photos, 3 names: 3 photos beyond 2 of their name, 1 names without")
+    ((best, drawn),) = likeness(rows, which, cosines, 2)
+    assert best == 1
+    assert drawn < 1
+    assert list(likeness(rows, which, cosines, 3)) == []

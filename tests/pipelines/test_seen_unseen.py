@@ -7,9 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.generalised.rows import CLAIMS, Bound, Order, readings
+from pipelines.generalised.rows import (
+    ABOVE_NOTHING,
+    CLAIMS,
+    CORRECTED,
+    STUDENT,
+    UNTRAINED,
+    Bound,
+    Order,
+    readings,
+)
 from pipelines.generalised.side_by_side import Job, side_by_side
-from pipelines.generalised.summary import orders, table, verdict, verdicts
+from pipelines.generalised.summary import differences, orders, table, verdict, verdicts
 from pipelines.report.runs import RunResult, results_of
 from tests.support import jobs as forked
 from tests.support.scored_runs import content, write
@@ -98,11 +107,14 @@ def test_the_table_has_means_and_ranges_and_the_list_every_seed(rows):
     line = orders(verdicts([order("high", "low")], rows)).splitlines()[-1]
     assert line.startswith("| c | unseen: high over low | s | **holds** | +")
     assert line.count(" to ") == 2
+    line = differences(verdicts([order("high", "low")], rows)).splitlines()[-1]
+    assert line.startswith("| unseen: high over low | **holds** | +")
 
 
 def test_claims_are_of_rows_that_there_are():
-    names = {reading.row for reading in readings("simple", "bare")}
-    for claim in CLAIMS:
+    names = {STUDENT, CORRECTED, *UNTRAINED}
+    names |= {reading.row for reading in readings("simple", "bare")}
+    for claim in (*CLAIMS, *ABOVE_NOTHING):
         told = {claim.row} if isinstance(claim, Bound) else {claim.higher, claim.lower}
         assert told <= names
         if isinstance(claim, Bound):
