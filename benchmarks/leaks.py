@@ -26,7 +26,7 @@ from benchmarks.duplicates import PRECISION, SIDE, embedded, thumbnails
 from pipelines.curation.against import versions
 from pipelines.curation.facts import thumbnail
 from zeroseg.data.images import centre_crop, decode_image
-from zeroseg.data.near_pairs import FlatIndex
+from zeroseg.data.unit_vectors import FlatIndex
 from zeroseg.models.clip import CLIP, CLIPConfig
 
 COSINES = tuple(round(0.8 + 0.005 * step, 3) for step in range(40))

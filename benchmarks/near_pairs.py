@@ -26,9 +26,10 @@ from numpy import ndarray
 from sklearn.neighbors import NearestNeighbors
 
 from pipelines.curation.rounds import Rounds
-from zeroseg.data.near_pairs import AT_ONCE, near_groups
-from zeroseg.data.sharded_index import one_thread, unit
+from zeroseg.data.near_pairs import near_groups
 from zeroseg.data.stored_rows import StoredRows, write_array
+from zeroseg.data.unit_vectors import one_thread, unit
+from zeroseg.data.vector_tasks import AT_ONCE
 
 ALL = 100_000
 """Most vectors that are all compared."""

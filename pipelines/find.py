@@ -26,7 +26,8 @@ from shards.show import contact_sheet
 from zeroseg.data.embedding_index import WHOLE, StoredVectors, open_index
 from zeroseg.data.embeddings import EmbeddingSet, open_embeddings
 from zeroseg.data.images import centre_crop, decode_image
-from zeroseg.data.sharded_index import PROBED, ShardedIndex, unit
+from zeroseg.data.sharded_index import PROBED, ShardedIndex
+from zeroseg.data.unit_vectors import unit
 from zeroseg.errors import InputError
 from zeroseg.models.prompts import templates_named
 from zeroseg.store.manifest import read_manifest

@@ -19,8 +19,8 @@ from zeroseg.data.block_tasks import InProcess, Share
 from zeroseg.data.embedding_index import WHOLE
 from zeroseg.data.embeddings import EmbeddingSet
 from zeroseg.data.images import centre_crop, decode_image
-from zeroseg.data.near_pairs import BLOCK, NearestOf
 from zeroseg.data.samples import image_bytes, read_samples
+from zeroseg.data.vector_tasks import BLOCK, NearestOf
 from zeroseg.errors import InputError
 from zeroseg.store.reader import RawSample, ShardReader
 from zeroseg.store.shard_cache import ShardCache

@@ -17,9 +17,9 @@ from numpy import ndarray
 from pipelines.curation.facts import Facts
 from pipelines.curation.steps import Verdict, Verdicts
 from zeroseg.data.block_tasks import InProcess, Share
-from zeroseg.data.near_pairs import BLOCK, NearestOf
-from zeroseg.data.sharded_index import one_thread, unit
 from zeroseg.data.stored_rows import Rows, read_array, write_array
+from zeroseg.data.unit_vectors import one_thread, unit
+from zeroseg.data.vector_tasks import BLOCK, NearestOf
 from zeroseg.store.storage import exists, join
 
 IMAGES, BRANCHES = 32, 16

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from zeroseg.data.embedding_index import StoredVectors
 from zeroseg.data.embeddings import EmbeddingSet
-from zeroseg.data.sharded_index import one_thread, unit
+from zeroseg.data.unit_vectors import one_thread, unit
 from zeroseg.errors import InputError
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache

@@ -20,8 +20,8 @@ from numpy import ndarray
 from pipelines.curation.facts import WORKING
 from shards.parallel import count_image, in_parallel
 from zeroseg.data.block_tasks import Task
-from zeroseg.data.near_pairs import IndexPieces, NearestOf, NearPairs, PairCosines
 from zeroseg.data.stored_rows import Rows, StoredRows, read_array, write_array
+from zeroseg.data.vector_tasks import IndexPieces, NearestOf, NearPairs, PairCosines
 from zeroseg.errors import InputError
 from zeroseg.store.selection import NAME
 from zeroseg.store.storage import exists, join, read_bytes, write_atomically

@@ -13,8 +13,9 @@ from numpy import ndarray
 
 from pipelines.curation.facts import Facts
 from zeroseg.data.block_tasks import InProcess, Share
-from zeroseg.data.near_pairs import BLOCK, PairCosines, near_groups
+from zeroseg.data.near_pairs import near_groups
 from zeroseg.data.stored_rows import Rows
+from zeroseg.data.vector_tasks import BLOCK, PairCosines
 from zeroseg.errors import InputError
 
 

@@ -16,8 +16,8 @@ from numpy import ndarray
 
 from pipelines.curation.facts import Facts
 from pipelines.curation.steps import Verdict, Verdicts
-from zeroseg.data.near_pairs import AT_ONCE
-from zeroseg.data.sharded_index import one_thread, unit
+from zeroseg.data.unit_vectors import one_thread, unit
+from zeroseg.data.vector_tasks import AT_ONCE
 from zeroseg.datasets.own_benchmarks import spelled
 from zeroseg.errors import InputError
 from zeroseg.models.class_text import class_text

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroseg.data import near_pairs, sharded_index
+from zeroseg.data import near_pairs, sharded_index, vector_tasks
 from zeroseg.data.block_tasks import InProcess
-from zeroseg.data.near_pairs import NearestOf, PairCosines, cosines, near_groups
-from zeroseg.data.sharded_index import unit
+from zeroseg.data.near_pairs import near_groups
 from zeroseg.data.stored_rows import StoredRows, write_array
+from zeroseg.data.unit_vectors import cosines, unit
+from zeroseg.data.vector_tasks import NearestOf, PairCosines
 
 
 def by_all_pairs(rows: np.ndarray, least: float, rank: np.ndarray) -> np.ndarray:
@@ -92,7 +93,7 @@ def test_blocks_of_any_size_give_the_same(count, size, nearest, seed):
         whole = near_groups(rows, 0.95, rank[members], members)
         alone = list(InProcess()(PairCosines(pairs=pairs, size=count), rows))
         patch.setattr(near_pairs, "BLOCK", size)
-        patch.setattr(near_pairs, "AT_ONCE", 2)
+        patch.setattr(vector_tasks, "AT_ONCE", 2)
         in_blocks = near_groups(rows, 0.95, rank[members], members)
         parts = list(InProcess()(PairCosines(pairs=pairs, size=size), rows))
     assert np.concatenate(parts).tolist() == alone[0].tolist()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from zeroseg import InputError
 from zeroseg.data import sharded_index
-from zeroseg.data.sharded_index import ShardedIndex, sampled, train, unit, write_piece
+from zeroseg.data.sharded_index import ShardedIndex, sampled, train, write_piece
+from zeroseg.data.unit_vectors import unit
 
 KINDS = ("fp16", "int8", "pq")
 

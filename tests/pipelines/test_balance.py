@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.curation.balance import drawn, shares, tree
-from zeroseg.data.sharded_index import unit
+from zeroseg.data.unit_vectors import unit
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=20), st.data())

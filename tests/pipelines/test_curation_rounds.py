@@ -18,8 +18,9 @@ from tests.support import small_blocks
 from tests.support.jobs import Job, done, program
 from tests.support.streams import IMPATIENT
 from zeroseg import InputError
-from zeroseg.data.near_pairs import PairCosines, cosines
 from zeroseg.data.stored_rows import StoredRows, read_array, write_array
+from zeroseg.data.unit_vectors import cosines
+from zeroseg.data.vector_tasks import PairCosines
 from zeroseg.store.selection import read_selection
 from zeroseg.store.shard_set import open_set
 

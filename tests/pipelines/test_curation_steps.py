@@ -21,7 +21,7 @@ from pipelines.curation.steps import (
 )
 from shards.sample import encoded
 from zeroseg.data.images import decode_image, resized
-from zeroseg.data.sharded_index import unit
+from zeroseg.data.unit_vectors import unit
 
 
 def facts(count: int, **known) -> Facts:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from pipelines.curation import against, balance, steps
 from tests.support.jobs import program
-from zeroseg.data import near_pairs, sharded_index
+from zeroseg.data import near_pairs, sharded_index, vector_tasks
 
 
 def curate(arguments: Sequence[str]) -> None:
     """Run the command as it would compare millions."""
     for module in (near_pairs, steps, against, balance):
         module.BLOCK = 3
-    near_pairs.AT_ONCE, near_pairs.PIECE, sharded_index.EXACT = 2, 5, 6
+    vector_tasks.AT_ONCE, near_pairs.PIECE, sharded_index.EXACT = 2, 5, 6
     program("pipelines.curate", arguments)

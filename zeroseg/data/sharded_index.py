@@ -6,8 +6,7 @@ into memory, not read: a search reads the clusters that it compares with. One th
 of a product depend on how many there are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from zeroseg.data.unit_vectors import one_thread, unit
 from zeroseg.errors import InputError
 
 EXACT = 20_000
@@ -162,24 +162,6 @@ class ShardedIndex:
             numbers = np.where(found[1] >= 0, found[1] + first, -1)
             best = _merged(best, (found[0], numbers), count)
         return best
-
-
-def unit(rows: Float[ndarray, "row embed"]) -> Float[ndarray, "row embed"]:
-    """The vectors in float32, of unit norm."""
-    vectors = np.array(rows, np.float32, order="C")
-    faiss.normalize_L2(vectors)
-    return vectors
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have faiss compute in one thread meanwhile."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def _clusters(total: int) -> int:
