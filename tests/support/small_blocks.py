@@ -11,5 +11,5 @@ def curate(arguments: Sequence[str]) -> None:
     """Run the command as it would compare millions."""
     for module in (near_pairs, steps, against, balance):
         module.BLOCK = 3
-    vector_tasks.AT_ONCE, near_pairs.PIECE, sharded_index.EXACT = 2, 5, 6
+    vector_tasks.AT_ONCE, near_pairs.IN_PIECE, sharded_index.EXACT = 2, 5, 6
     program("pipelines.curate", arguments)

@@ -69,8 +69,3 @@ class InProcess:
 def blocks_of(total: int, size: int) -> int:
     """Blocks of `size` that so many make."""
     return -(-total // size)
-
-
-def block_of(block: int, size: int) -> slice:
-    """Which of all are in a block."""
-    return slice(block * size, (block + 1) * size)

@@ -15,14 +15,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zeroseg.data import sharded_index
-from zeroseg.data.block_tasks import InProcess, Share, blocks_of
+from zeroseg.data.block_tasks import InProcess, Share
 from zeroseg.data.sharded_index import sampled
 from zeroseg.data.stored_rows import Rows
-from zeroseg.data.vector_tasks import BLOCK, TRAINED, IndexPieces, NearPairs, piece
+from zeroseg.data.vector_tasks import BLOCK, PIECE, TRAINED, IndexPieces, NearPairs
 
 NEAREST = 32
 """Neighbours that one search gives, the vector itself among them."""
-PIECE = 1 << 20
+IN_PIECE = 1 << 20
 """Vectors in one piece of an index."""
 
 
@@ -42,7 +42,7 @@ def near_groups(
     """
     share = share or InProcess()
     members = np.arange(len(rows)) if members is None else members
-    index = _index(rows, members, share) if len(members) > sharded_index.EXACT else ""
+    index = _index(rows, members, share) if len(members) > sharded_index.EXACT else []
     best, asked = np.arange(len(members)), np.arange(len(members))
     while len(asked):
         among = best == np.arange(len(members))
@@ -52,8 +52,7 @@ def near_groups(
             asked=asked,
             among=among,
             least=least,
-            index="" if few else index,
-            pieces=blocks_of(len(members), PIECE),
+            pieces=[] if few else index,
             nearest=NEAREST,
             size=BLOCK,
         )
@@ -65,13 +64,13 @@ def near_groups(
         if (best == before).all():
             break
         asked = np.unique(best[np.concatenate(crowded)])
-    for number in range(blocks_of(len(members), PIECE) if index else 0):
-        Path(share.root, index, piece(number)).unlink(missing_ok=True)
+    for piece in index:
+        Path(share.root, piece).unlink(missing_ok=True)
     return best
 
 
-def _index(rows: Rows, members: Int[ndarray, " member"], share: Share) -> str:
-    """The folder of an index of some rows, written."""
+def _index(rows: Rows, members: Int[ndarray, " member"], share: Share) -> list[str]:
+    """The pieces of an index of some rows, written."""
     place = share.place("index")
     trained = Path(share.root, place, TRAINED)
     if not trained.exists():
@@ -80,9 +79,10 @@ def _index(rows: Rows, members: Int[ndarray, " member"], share: Share) -> str:
         sample = rows[members[sampled(total)]]
         faiss.write_index(sharded_index.train(sample, total, "fp16"), str(fresh))
         fresh.replace(trained)
-    for _ in share(IndexPieces(members=members, place=place, size=PIECE), rows):
+    task = IndexPieces(members=members, place=place, size=IN_PIECE)
+    for _ in share(task, rows):
         pass
-    return place
+    return [f"{place}/{PIECE.format(number)}" for number in range(task.blocks)]
 
 
 def _gathered(

@@ -4,16 +4,16 @@ An index rounds what it stores: it names candidates, from `MARGIN` below, and th
 themselves decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 
-from zeroseg.data.block_tasks import block_of, blocks_of
+from zeroseg.data.block_tasks import blocks_of
 from zeroseg.data.sharded_index import ShardedIndex, write_piece
 from zeroseg.data.stored_rows import Rows
 from zeroseg.data.unit_vectors import FlatIndex, cosines
@@ -24,6 +24,8 @@ AT_ONCE = 4096
 """Vectors in memory at a time while they are compared."""
 TRAINED = "trained.faiss"
 """An index without vectors, which has the clusters of all pieces."""
+PIECE = "{:05d}.faiss"
+"""One of those, by its number."""
 MARGIN = 1e-3
 """What float16 may take from a cosine of unit vectors is half of it: 2^-11 of each product."""
 
@@ -35,7 +37,7 @@ class IndexPieces:
     members: Int[ndarray, " member"]
     """Which rows are in the index, in its order."""
     place: str
-    """Folder of the empty index, `TRAINED`, and of the pieces."""
+    """Folder of the empty index, `TRAINED`, and of the pieces, `PIECE`."""
     size: int
     """Vectors of a piece."""
 
@@ -50,11 +52,10 @@ class IndexPieces:
         trained = faiss.read_index(str(folder / TRAINED))
 
         def write(block: int) -> ndarray:
-            members = self.members[block_of(block, self.size)]
-            parts = (members[i : i + AT_ONCE] for i in range(0, len(members), AT_ONCE))
+            parts = _parts(self.members, block, self.size)
             fresh = folder / f"{block}.new"
             write_piece(fresh, trained, (rows[part] for part in parts))
-            fresh.replace(folder / piece(block))
+            fresh.replace(folder / PIECE.format(block))
             return np.empty(0, np.int64)
 
         return write
@@ -73,9 +74,8 @@ class NearPairs:
     asked: Int[ndarray, " asked"]
     among: Bool[ndarray, " member"]
     least: float
-    index: str
-    """Folder of the pieces of an index of the members; empty: all are compared."""
-    pieces: int
+    pieces: Sequence[str]
+    """Of an index of the members, their paths below the share's root; none: all are compared."""
     nearest: int
     size: int
     """Vectors of a block."""
@@ -90,23 +90,22 @@ class NearPairs:
         search = self._search(rows, root)
 
         def find(block: int) -> Int[ndarray, "pair 2"]:
-            asked = self.asked[block_of(block, self.size)]
-            parts = [asked[i : i + AT_ONCE] for i in range(0, len(asked), AT_ONCE)]
+            parts = _parts(self.asked, block, self.size)
             return np.concatenate([self._near(rows, part, search) for part in parts])
 
         return find
 
     def _search(self, rows: Rows, root: str) -> Callable[[ndarray], tuple[ndarray, ndarray]]:
-        if self.index:
-            index = ShardedIndex([Path(root, self.index, piece(n)) for n in range(self.pieces)])
+        if self.pieces:
+            index = ShardedIndex([Path(root, piece) for piece in self.pieces])
             among = None if self.among.all() else np.array(self.among)
             return lambda vectors: index.search(vectors, self.nearest, among)
         places = np.flatnonzero(self.among)
         flat = FlatIndex(rows[self.members[places]])
 
         def search(vectors: ndarray) -> tuple[ndarray, ndarray]:
-            cosines, found = flat.search(vectors, self.nearest)
-            return cosines, np.where(found >= 0, places[found], -1)
+            near, found = flat.search(vectors, self.nearest)
+            return near, np.where(found >= 0, places[found], -1)
 
         return search
 
@@ -144,8 +143,7 @@ class PairCosines:
         """Nothing to open."""
 
         def find(block: int) -> Float[ndarray, " pair"]:
-            pairs = self.pairs[block_of(block, self.size)]
-            parts = [pairs[i : i + AT_ONCE] for i in range(0, len(pairs), AT_ONCE)]
+            parts = _parts(self.pairs, block, self.size)
             return np.concatenate([cosines(rows[part[:, 0]], rows[part[:, 1]]) for part in parts])
 
         return find
@@ -169,21 +167,22 @@ class NearestOf:
         """Make an index of the others."""
         index, kind = FlatIndex(self.others), [("row", "i8"), ("other", "i8"), ("cosine", "f4")]
 
+        def near(asked: Int[ndarray, " asked"]) -> ndarray:
+            vectors, found = rows[asked], np.empty(len(asked), kind)
+            found["row"], found["other"] = asked, index.search(vectors, 1)[1][:, 0]
+            found["cosine"] = cosines(vectors, self.others[found["other"]])
+            return found[found["cosine"] >= self.least]
+
         def find(block: int) -> ndarray:
-            asked, parts = self.asked[block_of(block, self.size)], []
-            for first in range(0, len(asked), AT_ONCE):
-                some = asked[first : first + AT_ONCE]
-                vectors = rows[some]
-                other = index.search(vectors, 1)[1][:, 0]
-                found = np.empty(len(some), kind)
-                found["row"], found["other"] = some, other
-                found["cosine"] = cosines(vectors, self.others[other])
-                parts.append(found[found["cosine"] >= self.least])
-            return np.concatenate(parts)
+            return np.concatenate([near(part) for part in _parts(self.asked, block, self.size)])
 
         return find
 
 
-def piece(number: int) -> str:
-    """File name of a piece of an index."""
-    return f"{number:05d}.faiss"
+def _parts(
+    asked: Shaped[ndarray, "asked ..."], block: int, size: int
+) -> Iterator[Shaped[ndarray, "part ..."]]:
+    """What is asked of a block, so much as is in memory at a time."""
+    end = min((block + 1) * size, len(asked))
+    for first in range(block * size, end, AT_ONCE):
+        yield asked[first : min(first + AT_ONCE, end)]
