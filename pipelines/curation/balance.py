@@ -9,7 +9,6 @@ it. Clusters of the images alone would be as many and as large as a motif is fre
 from collections.abc import Callable
 from functools import partial
 
-import faiss
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
@@ -18,14 +17,12 @@ from pipelines.curation.facts import Facts
 from pipelines.curation.steps import Verdict, Verdicts
 from zeroseg.data.block_tasks import InProcess, Share
 from zeroseg.data.stored_rows import Rows, read_array, write_array
-from zeroseg.data.unit_vectors import one_thread, unit
+from zeroseg.data.unit_vectors import spherical_means
 from zeroseg.data.vector_tasks import BLOCK, NearestOf
 from zeroseg.store.storage import exists, join
 
 IMAGES, BRANCHES = 32, 16
 """On average: of images in a leaf, and of a node's branches (ours; the paper takes about 20 of each)."""
-ROUNDS = 20
-"""Of k-means."""
 SAMPLE = 1 << 18
 """Images at most that k-means is trained on; of more, drawn among them, all are assigned to its clusters."""
 
@@ -126,24 +123,11 @@ def _divided(
 def _means(
     rows: Rows, members: Int[ndarray, " member"], clusters: int, seed: int
 ) -> Float[ndarray, "cluster embed"]:
-    """Centres of unit norm of clusters of the members; some may be nearest to none."""
+    """Centres of clusters of the members, or of so many of them as k-means is trained on."""
     if len(members) > SAMPLE:
         rng = np.random.default_rng(seed)
         members = np.sort(rng.choice(members, SAMPLE, replace=False, shuffle=False))
-    vectors = unit(rows[members])
-    means = faiss.Kmeans(
-        vectors.shape[1],
-        clusters,
-        niter=ROUNDS,
-        seed=seed,
-        spherical=True,
-        gpu=False,
-        min_points_per_centroid=1,
-        max_points_per_centroid=SAMPLE,
-    )
-    with one_thread():
-        means.train(vectors)
-    return np.asarray(means.centroids)
+    return spherical_means(rows[members], clusters, seed)
 
 
 def _kept(share: Share, find: Callable[[], ndarray]) -> ndarray:

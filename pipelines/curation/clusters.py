@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -12,7 +11,7 @@ from tqdm import tqdm
 
 from zeroseg.data.embedding_index import StoredVectors
 from zeroseg.data.embeddings import EmbeddingSet
-from zeroseg.data.unit_vectors import one_thread, unit
+from zeroseg.data.unit_vectors import FlatIndex, spherical_means
 from zeroseg.errors import InputError
 from zeroseg.store.reader import ShardReader
 from zeroseg.store.shard_cache import ShardCache
@@ -20,8 +19,6 @@ from zeroseg.store.shard_set import ShardSet
 
 CLUSTERS, IMAGES = 16, 8
 """At most, and for each at least, on average."""
-ROUNDS = 20
-"""Of k-means."""
 SHARDS, SAMPLE = 64, 100_000
 """At most, of the sample."""
 EXAMPLES = 4
@@ -70,19 +67,8 @@ def clusters_of(
     """The clusters, the largest first."""
     if not len(rows):
         return []
-    vectors, count = unit(rows), max(1, min(CLUSTERS, len(rows) // IMAGES))
-    with one_thread():
-        means = faiss.Kmeans(
-            vectors.shape[1],
-            count,
-            niter=ROUNDS,
-            seed=0,
-            spherical=True,
-            gpu=False,
-            min_points_per_centroid=1,
-        )
-        means.train(vectors)
-        cosines, own = means.index.search(vectors, 1)
+    count = max(1, min(CLUSTERS, len(rows) // IMAGES))
+    cosines, own = FlatIndex(spherical_means(rows, count, seed=0)).search(rows, 1)
     stays = np.array([tuple(place) not in gone for place in places.tolist()])
     nearest = np.argsort(-cosines[:, 0], kind="stable")
 
