@@ -13,11 +13,8 @@ Steps are asked for by their options, and done in this order: --junk, --against,
 with as many or not, they go on with what is missing.
 """
 
-import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,8 +28,8 @@ from pipelines.curation.balance import balance
 from pipelines.curation.config import CurateConfig
 from pipelines.curation.facts import WORKING, Facts, FactsReading
 from pipelines.curation.groups import NAME as GROUPS
-from pipelines.curation.groups import group_lines, groups_of, leak_reasons
-from pipelines.curation.rounds import POLL, Rounds, over_path
+from pipelines.curation.plan import begin, plan_of
+from pipelines.curation.rounds import Rounds, over_path
 from pipelines.curation.steps import (
     Verdict,
     Verdicts,
@@ -45,26 +42,17 @@ from pipelines.curation.steps import (
 from pipelines.curation.vocabulary import Counted, Vocabulary
 from pipelines.curation.whole_images import open_whole_images, teacher_of
 from pipelines.curation.words import Wording, text_rows, wording
+from pipelines.curation.writing import write
 from shards.parallel import in_parallel
-from zeroseg.data.block_tasks import InProcess, Share
+from zeroseg.data.block_tasks import Share
 from zeroseg.data.embeddings import EmbeddingSet
 from zeroseg.data.sharded_index import EXACT
 from zeroseg.datasets.name_lists import read_names
 from zeroseg.errors import InputError
-from zeroseg.store.manifest import read_manifest
-from zeroseg.store.selection import (
-    NAME,
-    LeftOut,
-    SelectedShard,
-    Selection,
-    read_selection,
-    write_selection,
-)
+from zeroseg.store.selection import Selection
 from zeroseg.store.shard_set import ShardSet, open_set
-from zeroseg.store.storage import exists, join, local_path, read_bytes, remove, write_atomically
+from zeroseg.store.storage import join, local_path, remove
 from zeroseg.training.processes import process_state
-
-PLAN = f"{WORKING}/plan.json"
 
 
 def curate(config: CurateConfig) -> Selection | None:
@@ -75,18 +63,9 @@ def curate(config: CurateConfig) -> Selection | None:
     """
     remove(over_path(config.output))  # an earlier job's: this one's processes have not met yet
     state = process_state()
-    shards = open_set(config.shards, config.cache)
-    if len(set(shards.names)) < len(shards.names):
-        raise InputError("two shards have one name: a selection tells them by it, rename one")
-    if GROUPS.replace(".jsonl", ".tar") in shards.names:
-        raise InputError(f"a shard's lines would be {GROUPS}, which tells of duplicates: rename it")
-    embeddings = None
-    if config.compares:
-        embeddings = open_whole_images(config.embeddings, shards, config.cache)
-    benchmarks = {spec: open_set(spec, config.cache) for spec in config.against}
-    _check_output(config, shards)
-    plan = _plan(config, shards, benchmarks)
-    finished = _begin(config.output, plan, claim=state.is_main_process)
+    shards, embeddings, benchmarks = _opened(config)
+    plan = plan_of(config, shards, benchmarks)
+    finished = begin(config.output, plan, claim=state.is_main_process)
     if finished is not None:
         if state.is_main_process:  # which may have been stopped before it did
             remove(join(config.output, WORKING))
@@ -105,9 +84,9 @@ def curate(config: CurateConfig) -> Selection | None:
         _read(reading, rounds)
         facts = reading.facts()
         counted = vocabulary.counted(facts) if vocabulary else None
-        verdicts = choose(facts, config, leaks, words, counted, rounds)
+        verdicts = _chosen(facts, config, leaks, words, counted, rounds)
         beside = counted.files(verdicts.keys()) if counted else {}
-        selection = _write(config.output, plan, shards, facts, verdicts, beside)
+        selection = write(config.output, plan, shards, facts, verdicts, beside)
     except BaseException:
         rounds.give_up()
         raise
@@ -115,19 +94,23 @@ def curate(config: CurateConfig) -> Selection | None:
     return selection
 
 
-def _write(
-    output: str,
-    plan: Mapping[str, Any],
-    shards: ShardSet,
-    facts: Facts,
-    verdicts: Verdicts,
-    beside: Mapping[str, bytes] = MappingProxyType({}),
-) -> Selection:
-    left_out = _by_shard(shards, facts, verdicts)
-    lines = ((shard.name, samples) for shard, samples in left_out.items())
-    groups = group_lines(groups_of(lines, leak_reasons(plan["steps"])))
-    told = {"steps": plan["steps"], "embeddings": plan["embeddings"]}
-    return write_selection(output, left_out, **told, beside={GROUPS: groups, **beside})
+def _opened(config: CurateConfig) -> tuple[ShardSet, EmbeddingSet | None, dict[str, ShardSet]]:
+    """The images, their embeddings where they are compared, and benchmarks. Raises InputError."""
+    shards, embeddings = open_set(config.shards, config.cache), None
+    if len(set(shards.names)) < len(shards.names):
+        raise InputError("two shards have one name: a selection tells them by it, rename one")
+    if GROUPS.replace(".jsonl", ".tar") in shards.names:
+        raise InputError(f"a shard's lines would be {GROUPS}, which tells of duplicates: rename it")
+    if config.compares:
+        embeddings = open_whole_images(config.embeddings, shards, config.cache)
+    benchmarks = {spec: open_set(spec, config.cache) for spec in config.against}
+    compares = config.duplicates is not None and min(config.duplicates, config.same_picture) < 1
+    if compares and shards.samples > EXACT and local_path(config.output) is None:
+        raise InputError(
+            f"--output {config.output} is not local, and the index of more than {EXACT} images is mapped "
+            "from files there: choose a local folder, and copy the selection"
+        )
+    return shards, embeddings, benchmarks
 
 
 def _worded(
@@ -170,19 +153,15 @@ def _read(reading: FactsReading, rounds: Rounds) -> None:
         pass
 
 
-def choose(
+def _chosen(
     facts: Facts,
     config: CurateConfig,
-    benchmarks: Sequence[Leaks] = (),
-    words: Wording | None = None,
-    counted: Counted | None = None,
-    share: Share | None = None,
+    leaks: Sequence[Leaks],
+    words: Wording | None,
+    counted: Counted | None,
+    share: Share,
 ) -> Verdicts:
-    """The images that go, by number, each for the first step that it does not pass.
-
-    `share` has vectors compared; None does it in this process.
-    """
-    share = share or InProcess()
+    """The images that go, by number, each for the first step that it does not pass."""
     left = np.ones(len(facts), bool)
     verdicts: dict[int, Verdict] = {}
 
@@ -194,8 +173,8 @@ def choose(
     do(unusable)
     if config.junk:
         do(junk, config.rules)
-    for leaks in benchmarks:
-        do(leaks, config.same_picture, config.against_cosine, share)
+    for benchmark in leaks:
+        do(benchmark, config.same_picture, config.against_cosine, share)
     if words and config.words.unlike:
         do(words.unlike_gone)
     if words and config.words.like_decides:
@@ -211,90 +190,6 @@ def choose(
     if config.balance:
         do(balance, config.balance, config.seed, share)
     return verdicts
-
-
-def _check_output(config: CurateConfig, shards: ShardSet) -> None:
-    """Raises InputError for a storage from which no index can be mapped, where one is needed."""
-    compares = config.duplicates is not None and min(config.duplicates, config.same_picture) < 1
-    if compares and shards.samples > EXACT and local_path(config.output) is None:
-        raise InputError(
-            f"--output {config.output} is not local, and the index of more than {EXACT} images is mapped "
-            "from files there: choose a local folder, and copy the selection"
-        )
-
-
-def _plan(
-    config: CurateConfig, shards: ShardSet, benchmarks: Mapping[str, ShardSet]
-) -> dict[str, Any]:
-    """What a selection depends on."""
-    folders = config.embeddings.split("::") if config.compares else []
-    manifests = [read_manifest(folder) for folder in folders]
-    told = [manifest.built_from.get("fingerprint", "") for manifest in manifests if manifest]
-    lines = zip(shards.names, shards.counts, shards.digests, strict=True)
-    steps = config.steps
-    if benchmarks:
-        steps["against"] = {name: of.fingerprint for name, of in benchmarks.items()}
-    return {
-        "steps": steps,
-        "embeddings": " ".join(told),
-        "shards": [list(line) for line in lines],
-    }
-
-
-def _begin(output: str, plan: dict[str, Any], *, claim: bool) -> Selection | None:
-    """Begin a selection or go on with it; it, if it is finished. Raises InputError for another one's folder.
-
-    Of several processes one has `claim` and writes the plan; the others wait for it.
-    """
-    while not claim and not exists(join(output, NAME)) and not exists(join(output, PLAN)):
-        time.sleep(POLL)
-    finished = read_selection(output) if exists(join(output, NAME)) else None
-    found: Any = plan
-    if finished is not None:
-        lines = [[s.name, s.samples, s.sha256] for s in finished.shards]
-        found = {"steps": finished.steps, "embeddings": finished.embeddings, "shards": lines}
-    elif exists(join(output, PLAN)):
-        found = json.loads(read_bytes(join(output, PLAN)))
-    if found != plan:
-        raise InputError(
-            f"{output} holds a selection of other shards, embeddings or steps: remove it, or choose "
-            "another --output; of several processes let each see the same files"
-        )
-    if finished is None and claim:
-        write_atomically(join(output, PLAN), json.dumps(plan).encode())
-    return finished
-
-
-def _by_shard(
-    shards: ShardSet, facts: Facts, verdicts: Verdicts
-) -> dict[SelectedShard, list[LeftOut]]:
-    """Those that go, shard by shard, with what stays in their place by its name."""
-    starts = np.cumsum([0, *shards.counts])
-
-    def name(number: int | str) -> str:
-        if isinstance(number, str):
-            return number
-        shard = int(np.searchsorted(starts, number, side="right")) - 1
-        return f"{shards.names[shard]} {facts.key(number)}"
-
-    left_out = {}
-    for shard, count in enumerate(shards.counts):
-        first = int(starts[shard])
-        record = SelectedShard(
-            name=shards.names[shard], samples=count, sha256=shards.digests[shard], left_out=0
-        )
-        left_out[record] = [
-            LeftOut(
-                number=number,
-                key=facts.key(first + number),
-                reason=verdict.reason,
-                instead=name(verdict.instead),
-                cosine=verdict.cosine,
-            )
-            for number in range(count)
-            if (verdict := verdicts.get(first + number)) is not None
-        ]
-    return left_out
 
 
 def main(arguments: Sequence[str]) -> None:

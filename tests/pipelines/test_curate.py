@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from pipelines import cli
-from pipelines.curate import _begin, main
+from pipelines.curate import main
+from pipelines.curation.plan import begin
 from pipelines.shards import main as shards_main
 from shards import scenes
 from shards.build import Limits, build
@@ -167,8 +168,8 @@ def test_two_processes_write_the_files_of_one(shards, embeddings, whole, tmp_pat
 
 def test_a_process_that_was_asked_something_else_than_the_first_is_refused(tmp_path):
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(_begin, str(tmp_path), {"steps": {"balance": 3}}, claim=False)
-        _begin(str(tmp_path), {"steps": {"balance": 4}}, claim=True)
+        other = pool.submit(begin, str(tmp_path), {"steps": {"balance": 3}}, claim=False)
+        begin(str(tmp_path), {"steps": {"balance": 4}}, claim=True)
         with pytest.raises(InputError, match="holds a selection of other"):
             other.result(60)
 
