@@ -1,7 +1,7 @@
 """A bounded part of what a selection leaves out: enough to judge it by, whatever its size."""
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +53,7 @@ class Excerpt:
 
 
 def excerpt_of(
-    folder: str, shards: Sequence[SelectedShard], asked: Collection[tuple[int, int]] = ()
+    folder: str, shards: Sequence[SelectedShard], asked: Int[ndarray, "image 2"]
 ) -> Excerpt:
     """Read every line of a selection once. `asked` has places, shard and number there.
 
@@ -62,7 +62,7 @@ def excerpt_of(
     doubtful: dict[str, Least] = {}
     certain: dict[str, Least] = {}
     others: dict[str, Least] = {}
-    places, gone = frozenset(asked), set()
+    places, gone = frozenset(map(tuple, asked.tolist())), set()
     for shard, record in enumerate(tqdm(shards, "selection", unit="shard", delay=2)):
         for line in read_left_out(folder, record):
             if (shard, line.number) in places:

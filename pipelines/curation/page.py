@@ -6,28 +6,30 @@ Writes selection.html into the selection, and contact sheets of the largest grou
 (duplicates.jpg) and of the images of benchmarks (leaks.jpg), where there are any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tyro
+from jaxtyping import Float, Int
+from numpy import ndarray
 
 from pipelines.command_line import UNSET, read
 from pipelines.curation import sections
 from pipelines.curation.clusters import SAMPLE, SHARDS, clusters_of, vectors_of
 from pipelines.curation.excerpt import excerpt_of, sample_of
 from pipelines.curation.groups import NAME as GROUPS
-from pipelines.curation.groups import groups_of, leak_reasons, read_groups
+from pipelines.curation.groups import Group, groups_of, leak_reasons, read_groups
 from pipelines.curation.pictures import Pictures
 from pipelines.curation.whole_images import open_whole_images
 from pipelines.html.rendering import rendered
 from shards.contact_sheet import Tile, sheet
 from shards.sample import encoded
 from zeroseg.errors import InputError
-from zeroseg.store.selection import read_left_out, read_selection, selected_shards
+from zeroseg.store.selection import SelectedShard, read_left_out, read_selection, selected_shards
 from zeroseg.store.shard_cache import ShardCache
-from zeroseg.store.shard_set import open_set
+from zeroseg.store.shard_set import ShardSet, open_set
 from zeroseg.store.storage import exists, join, write_atomically
 
 PAGE, DUPLICATES, LEAKS = "selection.html", "duplicates.jpg", "leaks.jpg"
@@ -59,18 +61,9 @@ def show(config: ShowConfig) -> list[str]:
     shards = open_set(config.shards, config.cache)
     selection, selected = selected_shards(folder, shards.names, shards.counts, shards.digests)
     words, leaks = sections.vocabulary(folder), leak_reasons(selection.steps)
-    sample = places = np.empty((0, 2), int)
-    rows = np.empty((0, 0), np.float32)
-    if config.embeddings:
-        stored = open_whole_images(config.embeddings, shards, config.cache)
-        sample = sample_of(shards.counts, SHARDS, SAMPLE)
-        places, rows = vectors_of(stored, shards, sample, config.cache)
-    excerpt = excerpt_of(folder, selected, [(s, n) for s, n in places.tolist()])
-    if exists(join(folder, GROUPS)):
-        groups, count = read_groups(folder, SHOWN)
-    else:  # written before there were any
-        found = groups_of(((s.name, read_left_out(folder, s)) for s in selected), leaks)
-        groups, count = found[:SHOWN], len(found)
+    sampled, places, rows = _embedded(config, shards)
+    excerpt = excerpt_of(folder, selected, places)
+    groups, count = _groups(folder, selected, leaks)
     pictures = Pictures(shards, config.cache)
     benchmarks = {name: _benchmark(name, config.cache) for name in leaks.values()}
     group_parts = sections.group_parts(groups, pictures)
@@ -82,7 +75,7 @@ def show(config: ShowConfig) -> list[str]:
         total=sum(shard.samples for shard in selected),
         asked=sections.asked(selection.steps),
         clusters=sections.cluster_parts(clusters, pictures),
-        sampled=len(sample),
+        sampled=sampled,
         embedded=len(places),
         groups=group_parts,
         group_count=count,
@@ -91,15 +84,37 @@ def show(config: ShowConfig) -> list[str]:
         reasons=sections.reason_parts(selection, excerpt, leaks, pictures),
         vocabulary=words,
     )
-    sheets = {DUPLICATES: _group_tiles(group_parts), LEAKS: _leak_tiles(leak_parts)}
-    written = {PAGE: page.encode("utf-8", "replace")} | {
-        name: encoded(np.array(sheet(tiles)), "jpeg", quality=85)
-        for name, tiles in sheets.items()
-        if tiles
+    tiles = {DUPLICATES: _group_tiles(group_parts), LEAKS: _leak_tiles(leak_parts)}
+    sheets = {
+        name: encoded(np.array(sheet(some)), "jpeg", quality=85)
+        for name, some in tiles.items()
+        if some
     }
+    written = {PAGE: page.encode("utf-8", "replace")} | sheets
     for name, content in written.items():
         write_atomically(join(folder, name), content)
     return [join(folder, name) for name in written]
+
+
+def _embedded(
+    config: ShowConfig, shards: ShardSet
+) -> tuple[int, Int[ndarray, "image 2"], Float[ndarray, "image embed"]]:
+    """Images of a sample for clusters; places and embeddings of those that have one. None without embeddings."""
+    if not config.embeddings:
+        return 0, np.empty((0, 2), int), np.empty((0, 0), np.float32)
+    stored = open_whole_images(config.embeddings, shards, config.cache)
+    sample = sample_of(shards.counts, SHARDS, SAMPLE)
+    return len(sample), *vectors_of(stored, shards, sample, config.cache)
+
+
+def _groups(
+    folder: str, selected: Sequence[SelectedShard], leaks: Collection[str]
+) -> tuple[list[Group], int]:
+    """The largest groups of duplicates, and how many there are in all."""
+    if exists(join(folder, GROUPS)):
+        return read_groups(folder, SHOWN)
+    found = groups_of(((s.name, read_left_out(folder, s)) for s in selected), leaks)
+    return found[:SHOWN], len(found)  # of a selection from before their file
 
 
 def _benchmark(spec: str, cache: ShardCache) -> Pictures | str:
