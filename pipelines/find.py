@@ -121,8 +121,8 @@ def nearest(
     stored: StoredVectors,
     query: Float[ndarray, " embed"],
     count: int,
-    probes: int = PROBED,
-    among: Bool[ndarray, " stored"] | None = None,
+    probes: int,
+    among: Bool[ndarray, " stored"] | None,
 ) -> tuple[ndarray, ndarray]:
     """Numbers and cosines of the images nearest to a query.
 

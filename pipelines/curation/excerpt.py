@@ -28,8 +28,8 @@ class Least:
         if len(self.found) > 8 * AT_MOST:
             self._sort()
 
-    def lines(self, count: int = AT_MOST) -> list[tuple[int, LeftOut]]:
-        """Shard and line, the least first."""
+    def lines(self, count: int) -> list[tuple[int, LeftOut]]:
+        """Shard and line of so many, `AT_MOST` at most, the least first."""
         self._sort()
         return [(shard, line) for _, shard, line in self.found[:count]]
 
