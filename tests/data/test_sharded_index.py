@@ -51,8 +51,10 @@ def recall(numbers: np.ndarray, true: np.ndarray) -> float:
 
 
 @pytest.mark.usefixtures("inverted")
+# Six draws of the vectors gave at least 0.997, 0.968 and 0.738. A hundred vectors are around each
+# direction: were the codes of pq noise, 30 of them would hold 0.3 of the nearest ten.
 @pytest.mark.parametrize(
-    ("kind", "count", "least"), [("fp16", 10, 0.98), ("int8", 10, 0.95), ("pq", 100, 0.8)]
+    ("kind", "count", "least"), [("fp16", 10, 0.99), ("int8", 10, 0.95), ("pq", 30, 0.7)]
 )
 def test_it_finds_what_exact_search_finds(tmp_path, kind, count, least):
     rows = around(40, 4000)
@@ -87,9 +89,10 @@ def test_split_anywhere_it_answers_alike(tmp_path_factory, splits, kind, flat):
         patch.setattr(sharded_index, "FEWEST", 300)
         whole = index_of(tmp_path_factory.mktemp("whole"), rows, kind).search(rows[:50], 7)
         parts = index_of(tmp_path_factory.mktemp("parts"), rows, kind, splits).search(rows[:50], 7)
-    # The last bits of a residual's product depend on how many are added at once.
+    # The last bits of a residual's product depend on how many are added at once, and with them which of
+    # two codes is nearer: of few vectors.
     assert parts[0] == pytest.approx(whole[0], abs=1e-5)
-    assert np.mean(parts[1] == whole[1]) == 1 if kind != "pq" else 0.9
+    assert np.mean(parts[1] == whole[1]) >= (0.9 if kind == "pq" else 1)
 
 
 @pytest.mark.usefixtures("inverted")
