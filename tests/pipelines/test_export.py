@@ -17,12 +17,12 @@ from tests.support.jobs import done, program
 from tests.support.queries import queries
 from tests.support.training_runs import arguments, trained
 from zeroseg import CLIP, CLIPConfig, InputError
+from zeroseg.datasets.benchmarks import SCENES
 from zeroseg.evaluation.closed_vocabulary import ClosedVocabulary
 from zeroseg.evaluation.segmenters import METHODS, clip_segmenter
-from zeroseg.export.agreement import Agreement, agreement
+from zeroseg.export.agreement import Agreement
 from zeroseg.export.description import KEY, LIMITS
 from zeroseg.export.graph import image_graph
-from zeroseg.export.program import convert
 from zeroseg.export.session import text_file
 
 STUFF = ["grass", "sky", "water", "sand"]
@@ -36,12 +36,29 @@ def run(scenes, tmp_path_factory):
     return folder
 
 
+def commands(*every: list[str]) -> None:
+    """What a process does: one export costs twice as much in a process of its own."""
+    for words in every:
+        program("pipelines.cli", ["export", *words])
+
+
 @pytest.fixture(scope="module")
-def file(run):
-    path = run.parent / "student.onnx"
-    words = ["export", "onnx", str(run), str(path), "--licence", "CC0-1.0"]
-    assert "% of 59136 pixels unlike torch's" in done(program, "pipelines.cli", words)
-    return path
+def exports(run):
+    """A folder of the student in each precision, and of a CLIP as torch's program."""
+    out = run.parent
+    words = [
+        ["onnx", str(run), f"{out}/{'student' if p == 'fp32' else p}.onnx", "--precision", p]
+        for p in LIMITS
+    ]
+    words[0] += ["--licence", "CC0-1.0"]
+    said = done(commands, *words, ["torch", "clip:zeroseg-scenes:naclip", f"{out}/naclip.pt2"])
+    assert said.count("% of 59136 pixels unlike torch's") == len(LIMITS)
+    return out
+
+
+@pytest.fixture(scope="module")
+def file(exports):
+    return exports / "student.onnx"
 
 
 @pytest.fixture
@@ -115,17 +132,15 @@ def test_a_picture_that_is_too_thin_for_a_file_is_named_and_stops_no_other(file,
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_smaller_weights_answer_nearly_alike(run, copy, precision):
-    before = copy.stat().st_size
-    convert(copy, precision)
-    assert copy.stat().st_size < 0.8 * before
-    torchs, files = zeroseg.load(run, device="cpu"), zeroseg.load(copy)
-    found = agreement(
-        lambda picture: torchs.segment(picture, STUFF),
-        lambda picture: files.segment(picture, STUFF),
-        drawn()[:2],
-    )
-    assert found.share <= 0.2
+def test_smaller_weights_answer_within_their_limit(run, exports, file, precision):
+    small = exports / f"{precision}.onnx"
+    assert small.stat().st_size < 0.8 * file.stat().st_size
+    about = json.loads({p.key: p.value for p in onnx.load(small).metadata_props}[KEY])
+    assert about["precision"] == precision
+    assert 0 < about["differing"] <= LIMITS[precision]
+    torchs, files = zeroseg.load(run, device="cpu"), zeroseg.load(small)
+    wanted, found = (model.segment(drawn()[0], list(SCENES.classes)) for model in (torchs, files))
+    assert (found != wanted).float().mean() <= LIMITS[precision]
 
 
 def test_a_share_of_other_labels_is_refused_with_its_number():
@@ -190,10 +205,8 @@ def test_models_that_are_no_graph_are_refused_with_the_reason(clip):
         image_graph(ClosedVocabulary(lambda x: x, ("a",), frozenset({0}), 4))
 
 
-def test_a_program_of_torch_answers_as_the_model(clip, tmp_path):
-    path = tmp_path / "naclip.pt2"
-    words = ["export", "torch", "clip:zeroseg-scenes:naclip", str(path)]
-    done(program, "pipelines.cli", words)
+def test_a_program_of_torch_answers_as_the_model(clip, exports):
+    path = exports / "naclip.pt2"
     extra = {f"{KEY}.json": ""}
     graph = torch.export.load(path, extra_files=extra).module(check_guards=False)
     assert json.loads(extra[f"{KEY}.json"])["method"] == "clip"

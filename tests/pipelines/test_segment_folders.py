@@ -1,11 +1,7 @@
 """`zeroseg segment` of many pictures: inputs, names, going on, what cannot be read."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +18,7 @@ from pipelines.segmenting.batches import answered
 from pipelines.segmenting.inputs import sources
 from pipelines.segmenting.words import background_of, words_of
 from shards.scenes import scene
+from tests.support.jobs import Job, program
 from zeroseg.data.label_files import label_ids
 from zeroseg.errors import InputError
 
@@ -263,12 +260,10 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_files(tmp_path
     names = [f"{i:02}.png" for i in range(24)]
     photos, out, whole = painted(tmp_path / "p", names), tmp_path / "out", tmp_path / "whole"
     words = [MODEL, str(photos), "--classes", ",".join(WORDS), "--batch-size", "1"]
-    command = [sys.executable, "-m", "pipelines.cli", "segment", *words, "--output", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
-    while not list(out.glob("0*.json")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    job = Job(program, "pipelines.cli", ["segment", *words, "--output", str(out)])
+    while not list(out.glob("0*.json")) and job.running:
+        time.sleep(0.002)
+    job.kill()
     assert len(stems(out)) < 24
     for folder in (out, whole):
         cli.main(["segment", *words, "--output", str(folder)])

@@ -70,11 +70,8 @@ def test_any_number_of_processes_writes_the_files_of_one(alone, tmp_path, proces
     assert content(tmp_path) == alone
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_anywhere_and_begun_by_another_number_it_ends_in_the_same_files(
-    alone, tmp_path, seed
-):
-    for least, processes in ((seed, 2), (5 + seed, 3), (10, 1)):
+def test_killed_anywhere_and_begun_by_another_number_it_ends_in_the_same_files(alone, tmp_path):
+    for least, processes in ((1, 2), (6, 3), (10, 1)):
         started = begun(tmp_path, range(processes), processes)
         while any(job.running for job in started) and records(tmp_path) < least:
             time.sleep(0.001)

@@ -16,8 +16,8 @@ from tempfile import NamedTemporaryFile
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["pipelines.embed", "pipelines.evaluate", "pipelines.shards", "pipelines.train"]
-    + ["torch.utils.tensorboard"]
+    ["pipelines.curate", "pipelines.embed", "pipelines.evaluate", "pipelines.shards"]
+    + ["pipelines.train", "torch.utils.tensorboard"]
 )
 
 

@@ -1,7 +1,6 @@
 """`zeroseg shards build` under launchers: the files of one process, also after all were killed."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -81,4 +80,3 @@ def test_a_copy_of_a_selection_is_shared_like_any_other_kind(alone, tmp_path):
     said = done(program, "pipelines.shards", two, ranks=2)
     assert content(tmp_path / "two") == content(tmp_path / "one")
     assert said.count("172 images in 59 shards") == 1
-    assert len(set(re.findall(r"images: .*? \[", said))) >= 1
