@@ -23,11 +23,11 @@ SCORES = {
 """Columns under each setting, where any result has them."""
 
 DECONTAMINATED = {
-    True: "decontaminated against this benchmark",
-    False: "not decontaminated against it",
+    True: "decontaminated",
+    False: "not decontaminated",
     None: "not known",
 }
-"""What the page says of a score's training images and the benchmark."""
+"""What the page says of training images and the benchmark that is scored on."""
 
 CHOSEN_ON = "threshold_chosen_on"
 """Beside a protocol's own fields: the data on which its threshold was chosen."""
